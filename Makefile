@@ -1,0 +1,169 @@
+# rag: in-database RAG for PostgreSQL
+#
+#   make            build the extension module and rag-engine
+#   make install    install into the PostgreSQL of PG_CONFIG
+#   make demo       run the whole pipeline on a private server (see README.md)
+#   make test       run every test on private servers
+#   make bench      compare with the peers (SUITE=pipeline|vector|serving|all)
+#
+# PG_CONFIG=/path/to/pg_config chooses the PostgreSQL to build for.
+
+.DEFAULT_GOAL := all
+
+EXTENSION = rag
+MODULE_big = rag
+DATA = $(wildcard sql/rag--*.sql)
+
+PG_CONFIG ?= $(firstword $(shell command -v pg_config) \
+	$(shell ls -d /usr/lib/postgresql/*/bin/pg_config 2>/dev/null | sort -V | tail -n 1) pg_config)
+
+# ---------------------------------------------------------------------------
+# Targets that work before anything is installed: they install what is missing
+# and run make again.
+# ---------------------------------------------------------------------------
+BOOTSTRAP = demo demo-stop test bench deps
+
+ifneq ($(filter $(BOOTSTRAP),$(MAKECMDGOALS)),)
+
+.PHONY: $(BOOTSTRAP)
+deps:
+	@test/tools/deps build
+demo:
+	@test/tools/deps demo
+	@test/demo/demo start
+demo-stop:
+	@test/demo/demo stop
+test:
+	@test/tools/deps test
+	@test/tools/run-tests
+bench:
+	@test/tools/deps bench
+	@test/bench/bench $(or $(SUITE),all)
+
+else
+
+# ---------------------------------------------------------------------------
+# Plain C rooms: compiled without the server's include directory, into $(BUILD).
+# SANITIZE=address,undefined (or thread) builds a second tree beside the first.
+# A file's name ends in the instruction set that it is compiled for.
+# ---------------------------------------------------------------------------
+SANITIZE ?=
+BUILD ?= build$(if $(SANITIZE),/$(subst $(comma),-,$(SANITIZE)))/plain
+comma := ,
+
+PLAIN_CC ?= $(or $(RAG_CC),gcc)
+PLAIN_CFLAGS = -std=c11 -O3 -g -fPIC -fvisibility=hidden -pthread -fno-math-errno \
+	-Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes $(WERROR) \
+	$(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1)
+PLAIN_CPPFLAGS = -D_GNU_SOURCE -Isrc -MMD -MP
+PLAIN_LDFLAGS = -pthread $(if $(SANITIZE),-fsanitize=$(SANITIZE))
+
+MACHINE := $(shell uname -m)
+ISA_SUFFIXES = avx2 avxvnni avx512 avx512vnni
+avx2_FLAGS = -mavx2 -mfma -mf16c -mbmi2 -mpopcnt
+avxvnni_FLAGS = $(avx2_FLAGS) -mavxvnni
+avx512_FLAGS = $(avx2_FLAGS) -mavx512f -mavx512bw -mavx512vl -mavx512dq
+avx512vnni_FLAGS = $(avx512_FLAGS) -mavx512vnni
+isa_of = $(lastword $(subst _, ,$(basename $(notdir $1))))
+
+plain_sources = $(foreach d,$1,$(wildcard $d/*.c))
+ifneq ($(MACHINE),x86_64)
+portable_only = $(filter-out $(foreach s,$(ISA_SUFFIXES),%_$s.c),$1)
+else
+portable_only = $1
+endif
+SIMD_SOURCES = $(call portable_only,$(call plain_sources,src/simd))
+TEXT_SOURCES = $(call plain_sources,src/text)
+ENGINE_SOURCES = $(call portable_only,$(call plain_sources,src/engine src/engine/cpu))
+ENGINE_MAIN = src/engine/main.c
+ENGINE_LIBRARY_SOURCES = $(filter-out $(ENGINE_MAIN),$(ENGINE_SOURCES)) $(SIMD_SOURCES)
+# what the module itself needs of the plain rooms
+MODULE_PLAIN_SOURCES = $(SIMD_SOURCES) $(TEXT_SOURCES) \
+	$(wildcard src/engine/protocol.c src/engine/error.c)
+
+objects = $(patsubst %.c,$(BUILD)/%.o,$1)
+ENGINE_LIBRARY = $(BUILD)/libragengine.a
+ENGINE = $(BUILD)/rag-engine
+XML_CFLAGS := $(shell xml2-config --cflags 2>/dev/null || echo -I/usr/include/libxml2)
+
+$(BUILD)/src/text/%.o: PLAIN_CPPFLAGS += $(XML_CFLAGS)
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(PLAIN_CC) $(PLAIN_CFLAGS) $($(call isa_of,$<)_FLAGS) $(PLAIN_CPPFLAGS) -c -o $@ $<
+
+$(ENGINE_LIBRARY): $(call objects,$(ENGINE_LIBRARY_SOURCES))
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(ENGINE): $(call objects,$(wildcard $(ENGINE_MAIN))) $(ENGINE_LIBRARY)
+	$(PLAIN_CC) $(PLAIN_LDFLAGS) -o $@ $^ -lm -ldl
+
+# C tests: each test/engine/test_*.c, test/text/test_*.c ... is a program that prints TAP.
+C_TEST_SOURCES = $(wildcard test/*/test_*.c)
+C_TESTS = $(patsubst test/%.c,$(BUILD)/test/%,$(C_TEST_SOURCES))
+FUZZ_SOURCES = $(wildcard test/*/fuzz_*.c)
+TEXT_LIBRARY = $(BUILD)/libragtext.a
+$(TEXT_LIBRARY): $(call objects,$(TEXT_SOURCES))
+	@rm -f $@
+	$(AR) rcs $@ $^
+$(C_TESTS): $(BUILD)/test/%: test/%.c $(ENGINE_LIBRARY) $(TEXT_LIBRARY)
+	@mkdir -p $(@D)
+	$(PLAIN_CC) $(PLAIN_CFLAGS) $(PLAIN_CPPFLAGS) -Itest $(PLAIN_LDFLAGS) -o $@ $< \
+		$(TEXT_LIBRARY) $(ENGINE_LIBRARY) $$(xml2-config --libs 2>/dev/null || echo -lxml2) -lm -ldl
+
+.PHONY: engine c-tests
+engine: $(ENGINE)
+c-tests: $(C_TESTS)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+# Goals of the plain rooms alone need no PostgreSQL.
+ifneq ($(filter-out engine c-tests $(BUILD)/%,$(or $(MAKECMDGOALS),all)),)
+
+# ---------------------------------------------------------------------------
+# The module: PostgreSQL rooms by PGXS, linked with the plain objects.
+# ---------------------------------------------------------------------------
+PG_ROOMS = src src/type src/hnsw src/serve src/remote src/batch src/sql
+PG_SOURCES = $(foreach d,$(PG_ROOMS),$(wildcard $d/*.c))
+PG_OBJECTS = $(PG_SOURCES:.c=.o)
+OBJS = $(PG_OBJECTS) $(call objects,$(MODULE_PLAIN_SOURCES))
+PG_CPPFLAGS = -Isrc
+PG_CFLAGS = -std=gnu11 -O2 -Wextra -Wshadow -Wno-unused-parameter -Wno-sign-compare \
+	-Wno-missing-field-initializers -Wno-clobbered -Wno-cast-function-type \
+	$(WERROR) -MMD -MP
+SHLIB_LINK = $(shell xml2-config --libs 2>/dev/null || echo -lxml2) -lm \
+	-Wl,-Bsymbolic -Wl,--version-script=$(BUILD)/rag.exports
+EXTRA_CLEAN = build $(PG_SOURCES:.c=.d)
+
+# bitcode for PostgreSQL's JIT would need clang and gains nothing here
+override with_llvm = no
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+ifeq ($(PGXS),)
+$(error no pg_config found: install the PostgreSQL server headers (make deps) or set PG_CONFIG)
+endif
+include $(PGXS)
+
+-include $(PG_SOURCES:.c=.d)
+
+# Only what PostgreSQL looks up by name is exported: it loads modules RTLD_GLOBAL.
+$(BUILD)/rag.exports: $(PG_OBJECTS)
+	@mkdir -p $(@D)
+	@{ echo '{ global: Pg_magic_func; _PG_init;'; \
+	   nm -g --defined-only $(PG_OBJECTS) | sed -n 's/.* pg_finfo_\(.*\)/pg_finfo_\1; \1;/p'; \
+	   nm -g --defined-only $(PG_OBJECTS) | sed -n 's/.* \(Rag[A-Za-z]*WorkerMain\)$$/\1;/p'; \
+	   echo 'local: *; };'; } > $@
+rag.so: $(BUILD)/rag.exports
+
+all: $(ENGINE)
+install: install-engine
+.PHONY: install-engine
+install-engine: $(ENGINE)
+	$(MKDIR_P) '$(DESTDIR)$(pkglibdir)'
+	$(INSTALL_PROGRAM) $(ENGINE) '$(DESTDIR)$(pkglibdir)/rag-engine'
+uninstall: uninstall-engine
+.PHONY: uninstall-engine
+uninstall-engine:
+	rm -f '$(DESTDIR)$(pkglibdir)/rag-engine'
+
+endif
+endif

@@ -1,0 +1,50 @@
+/*
+ * simd.h: distances and dot products; the instruction set is chosen once, at run
+ * time, and everything else in the tree asks here instead of testing the CPU.
+ *
+ *     const simd_kernels *k = simd_get();
+ *     float d = k->l2_squared_f32(a, b, n);
+ *
+ * Plain C, no allocation, no errors; arrays need no alignment. The scalar table
+ * (simd_get_for(SIMD_SCALAR)) is the oracle of the others. Sums may be taken in
+ * any order: results agree with the scalar ones within rounding.
+ */
+#ifndef RAG_SIMD_H
+#define RAG_SIMD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum simd_isa
+{
+	SIMD_SCALAR = 0,			/* portable C */
+	SIMD_AVX2,					/* AVX2 + FMA + F16C */
+	SIMD_AVXVNNI,				/* SIMD_AVX2 + AVX-VNNI (256-bit int8 dot product) */
+	SIMD_AVX512,				/* F + BW + VL + DQ */
+	SIMD_AVX512VNNI				/* SIMD_AVX512 + AVX512-VNNI */
+} simd_isa;
+
+typedef struct simd_kernels
+{
+	simd_isa	isa;
+	/* n elements each; l2_squared has no square root, cosine parts are separate */
+	float		(*l2_squared_f32) (const float *a, const float *b, size_t n);
+	float		(*dot_f32) (const float *a, const float *b, size_t n);
+	float		(*l1_f32) (const float *a, const float *b, size_t n);
+	/* out[0] = a.b, out[1] = a.a, out[2] = b.b in one pass */
+	void		(*cosine_parts_f32) (const float *a, const float *b, size_t n, float out[3]);
+} simd_kernels;
+
+/* The best table for this CPU; the environment variable RAG_SIMD (scalar, avx2,
+ * avxvnni, avx512, avx512vnni) lowers it, for tests and benchmarks. Thread safe. */
+extern const simd_kernels *simd_get(void);
+
+/* The table of one instruction set, or NULL when this CPU or build lacks it. */
+extern const simd_kernels *simd_get_for(simd_isa isa);
+
+/* What simd_get() chose, and its name for tables and logs. */
+extern simd_isa simd_current(void);
+extern const char *simd_name(simd_isa isa);
+
+#endif							/* RAG_SIMD_H */
