@@ -1,0 +1,214 @@
+/*
+ * protocol.h: the frames between a caller and rag-engine.
+ *
+ *     protocol_writer w;
+ *     protocol_begin(&w, PROTOCOL_EMBED, request);
+ *     protocol_put_model(&w, uri, options);
+ *     protocol_put_u32(&w, 1);
+ *     protocol_put_string(&w, text, length);
+ *     if (protocol_end(&w)) write(fd, w.data, w.length);
+ *
+ * A frame is a 16-byte header and a payload, in host byte order: both ends are on one
+ * machine and from one build (HELLO carries the version). The stream is reliable
+ * (AF_UNIX SOCK_STREAM); each side reads frames with bounds on everything and takes
+ * nothing that it reads for true. This file only packs and unpacks: it is linked into
+ * the PostgreSQL module as well, so it neither allocates behind the caller's back nor
+ * prints.
+ *
+ * A string is u32 length and bytes (no NUL). Request numbers are the caller's;
+ * frames of one request arrive in order, those of different requests interleave.
+ *
+ * Caller to engine                         answers
+ *   LOAD    model                            LOADED info | ERROR
+ *   UNLOAD  model                            DONE | ERROR     (waits for running requests)
+ *   EMBED   model, u32 flags, u32 dims,      VECTOR ... then DONE usage | ERROR
+ *           u32 n, n strings
+ *   RERANK  model, query, u32 n, n strings   VECTOR (one f32 per document) then DONE | ERROR
+ *   COUNT   model, text                      COUNTED u64 | ERROR
+ *   GENERATE model, sampling, messages       PIECE ... then DONE usage | ERROR
+ *   CANCEL  (request: which)                 ERROR canceled, if it was still running
+ *   STATS                                    STATS text (JSON, below)
+ * A model not loaded yet is loaded first; requests to other models go on meanwhile.
+ */
+#ifndef RAG_ENGINE_PROTOCOL_H
+#define RAG_ENGINE_PROTOCOL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/error.h"
+
+#define PROTOCOL_VERSION 1
+#define PROTOCOL_MAX_PAYLOAD (256u << 20)
+
+typedef enum protocol_type
+{
+	/* caller to engine */
+	PROTOCOL_LOAD = 1,
+	PROTOCOL_UNLOAD = 2,
+	PROTOCOL_EMBED = 3,
+	PROTOCOL_RERANK = 4,
+	PROTOCOL_COUNT = 5,
+	PROTOCOL_GENERATE = 6,
+	PROTOCOL_CANCEL = 7,
+	PROTOCOL_STATS = 8,
+	/* engine to caller */
+	PROTOCOL_HELLO = 64,		/* u32 version, string device: the first frame, request 0 */
+	PROTOCOL_LOADED = 65,		/* protocol_model_info */
+	PROTOCOL_VECTOR = 66,		/* u32 index of the input, u32 n, n f32 */
+	PROTOCOL_COUNTED = 67,		/* u64 tokens */
+	PROTOCOL_PIECE = 68,		/* string: whole UTF-8 characters, stop strings held back */
+	PROTOCOL_STATISTICS = 69,	/* string: JSON */
+	PROTOCOL_DONE = 70,			/* protocol_usage; the request is over */
+	PROTOCOL_ERROR = 71			/* u32 engine_code, string message; the request is over */
+} protocol_type;
+
+typedef struct protocol_header
+{
+	uint32_t	length;			/* of the payload, <= PROTOCOL_MAX_PAYLOAD */
+	uint32_t	type;
+	uint64_t	request;
+} protocol_header;
+
+/* How a model is named on the wire: by its files, so that databases share one copy. */
+typedef struct protocol_model
+{
+	const char *uri;			/* absolute path of a file or folder */
+	uint32_t	uri_length;
+	const char *options;		/* JSON object: max_model_len, overflow, kv_cache_tokens ... */
+	uint32_t	options_length;
+} protocol_model;
+
+typedef struct protocol_model_info
+{
+	uint32_t	kind;			/* 1 embedding, 2 generation, 3 rerank */
+	uint32_t	dimensions;		/* of an embedding; 0 else */
+	uint32_t	max_model_len;	/* tokens */
+	uint64_t	parameters;
+	uint64_t	memory_bytes;	/* weights and KV cache */
+	char		architecture[32];	/* "bert", "llama" */
+	char		name[128];
+} protocol_model_info;
+
+/* Flags of EMBED: which prefix of the model's options goes before each text */
+enum
+{
+	PROTOCOL_EMBED_PLAIN = 0,
+	PROTOCOL_EMBED_QUERY = 1,	/* options.query_prefix */
+	PROTOCOL_EMBED_DOCUMENT = 2 /* options.document_prefix */
+};
+
+typedef enum protocol_finish
+{
+	PROTOCOL_FINISH_STOP = 1,	/* an end token or a stop string */
+	PROTOCOL_FINISH_LENGTH = 2	/* max_tokens or the model's limit */
+} protocol_finish;
+
+typedef struct protocol_usage
+{
+	uint32_t	finish;			/* protocol_finish, 0 where it makes no sense */
+	uint32_t	prompt_tokens;
+	uint32_t	cached_tokens;	/* of the prompt, found in the prefix cache */
+	uint32_t	completion_tokens;
+	uint64_t	queue_us;		/* from arrival to the first step */
+	uint64_t	compute_us;		/* from the first step to the end */
+} protocol_usage;
+
+#define PROTOCOL_MAX_STOPS 16
+
+typedef struct protocol_sampling
+{
+	uint32_t	max_tokens;		/* 0: to the model's limit */
+	float		temperature;
+	float		top_p;
+	float		min_p;
+	uint32_t	top_k;
+	float		repetition_penalty;
+	float		presence_penalty;
+	float		frequency_penalty;
+	uint64_t	seed;
+	uint32_t	flags;			/* PROTOCOL_GENERATE_* */
+	int32_t		priority;		/* lower runs first; 0 is usual */
+	uint32_t	stops;
+	struct
+	{
+		const char *data;
+		uint32_t	length;
+	}			stop[PROTOCOL_MAX_STOPS];
+} protocol_sampling;
+
+enum
+{
+	PROTOCOL_GENERATE_RAW = 1,	/* one message whose content is the prompt, no chat template */
+	PROTOCOL_GENERATE_STREAM = 2	/* send a PIECE per step; else one PIECE at the end */
+};
+
+typedef struct protocol_message
+{
+	const char *role;
+	uint32_t	role_length;
+	const char *content;
+	uint32_t	content_length;
+} protocol_message;
+
+/*
+ * Writing. data grows through resize (realloc's contract: NULL on failure, the old block
+ * stays), which PostgreSQL rooms set to a palloc-based one; failed is sticky.
+ */
+typedef struct protocol_writer
+{
+	char	   *data;
+	size_t		length;
+	size_t		capacity;
+	void	   *(*resize) (void *old, size_t size);	/* NULL: realloc */
+	bool		failed;			/* no memory, or larger than PROTOCOL_MAX_PAYLOAD */
+} protocol_writer;
+
+/* Starts a frame at the end of what is there: frames may be queued one after the other. */
+extern void protocol_begin(protocol_writer *w, protocol_type type, uint64_t request);
+extern void protocol_put_u32(protocol_writer *w, uint32_t value);
+extern void protocol_put_u64(protocol_writer *w, uint64_t value);
+extern void protocol_put_f32s(protocol_writer *w, const float *values, size_t count);
+extern void protocol_put_string(protocol_writer *w, const char *data, size_t length);
+extern void protocol_put_model(protocol_writer *w, const protocol_model *model);
+extern void protocol_put_info(protocol_writer *w, const protocol_model_info *info);
+extern void protocol_put_usage(protocol_writer *w, const protocol_usage *usage);
+extern void protocol_put_sampling(protocol_writer *w, const protocol_sampling *sampling);
+extern void protocol_put_messages(protocol_writer *w, const protocol_message *messages,
+								  uint32_t count);
+/* Completes the frame begun last: fills in its length. False if the writer has failed. */
+extern bool protocol_end(protocol_writer *w);
+
+/*
+ * Reading a payload. Strings point into it. failed is sticky; after it values are 0 and
+ * empty, so a caller reads everything and then tests once with protocol_finish_read().
+ */
+typedef struct protocol_reader
+{
+	const char *data;
+	size_t		length;
+	size_t		offset;
+	bool		failed;
+} protocol_reader;
+
+extern uint32_t protocol_get_u32(protocol_reader *r);
+extern uint64_t protocol_get_u64(protocol_reader *r);
+/* n f32 values, not aligned; NULL when they are not there */
+extern const char *protocol_get_f32s(protocol_reader *r, size_t count);
+extern const char *protocol_get_string(protocol_reader *r, uint32_t *length);
+extern void protocol_get_model(protocol_reader *r, protocol_model *model);
+extern void protocol_get_info(protocol_reader *r, protocol_model_info *info);
+extern void protocol_get_usage(protocol_reader *r, protocol_usage *usage);
+extern void protocol_get_sampling(protocol_reader *r, protocol_sampling *sampling);
+/* The number of messages (each >= 8 bytes of payload); then one call per message. */
+extern uint32_t protocol_get_count(protocol_reader *r, size_t least_bytes);
+extern void protocol_get_message(protocol_reader *r, protocol_message *message);
+/* True if nothing failed and everything was read. */
+extern bool protocol_finish_read(const protocol_reader *r);
+
+/* STATISTICS: {"device": text, "threads": n, "models": [{"uri", "options", "name", "architecture", "kind",
+ * "state": "loading"|"ready", "memory_bytes", "kv_blocks", "kv_blocks_used", "kv_block_tokens", "prefix_hit_tokens",
+ * "prefix_query_tokens", "running", "waiting", "requests", "prompt_tokens", "generated_tokens",
+ * "embedded_tokens", "steps", "preemptions", "compute_us"}]} */
+
+#endif							/* RAG_ENGINE_PROTOCOL_H */
