@@ -129,7 +129,9 @@ PG_OBJECTS = $(PG_SOURCES:.c=.o)
 OBJS = $(PG_OBJECTS) $(call objects,$(MODULE_PLAIN_SOURCES))
 PG_CPPFLAGS = -Isrc
 PG_CFLAGS = -std=gnu11 -O2 -Wextra -Wshadow -Wno-unused-parameter -Wno-sign-compare \
-	-Wno-missing-field-initializers -Wno-clobbered -Wno-cast-function-type \
+	-Wno-missing-field-initializers -Wno-cast-function-type \
+	$(if $(findstring clang,$(CC)),-Wno-ignored-optimization-argument \
+		-Wno-unknown-warning-option -Wno-compound-token-split-by-macro,-Wno-clobbered) \
 	$(WERROR) -MMD -MP
 SHLIB_LINK = $(shell xml2-config --libs 2>/dev/null || echo -lxml2) -lm \
 	-Wl,-Bsymbolic -Wl,--version-script=$(BUILD)/rag.exports
