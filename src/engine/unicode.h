@@ -1,0 +1,73 @@
+/*
+ * unicode.h: what the tokenizers need to know of Unicode and UTF-8.
+ *
+ * Private to the engine. Text that reaches these functions was checked with
+ * utf8_validate once, so decoding does not check again.
+ */
+#ifndef RAG_ENGINE_UNICODE_H
+#define RAG_ENGINE_UNICODE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define UTF8_MAX 4				/* bytes of the longest character */
+
+/* Bytes of the character that starts with this byte (valid UTF-8 only). */
+static inline int
+utf8_length(unsigned char first)
+{
+	return first < 0x80 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+}
+
+/* The code point at s (valid UTF-8 only); *length bytes. */
+static inline uint32_t
+utf8_decode(const char *text, int *length)
+{
+	const unsigned char *s = (const unsigned char *) text;
+
+	*length = utf8_length(s[0]);
+	switch (*length)
+	{
+		case 1:
+			return s[0];
+		case 2:
+			return (s[0] & 0x1Fu) << 6 | (s[1] & 0x3Fu);
+		case 3:
+			return (s[0] & 0x0Fu) << 12 | (s[1] & 0x3Fu) << 6 | (s[2] & 0x3Fu);
+		default:
+			return (s[0] & 0x07u) << 18 | (s[1] & 0x3Fu) << 12 | (s[2] & 0x3Fu) << 6 |
+				(s[3] & 0x3Fu);
+	}
+}
+
+/* Writes a code point (no surrogate, <= 0x10FFFF); returns the bytes written, 1 to UTF8_MAX. */
+static inline int
+utf8_encode(uint32_t code, char *out)
+{
+	if (code < 0x80)
+	{
+		out[0] = (char) code;
+		return 1;
+	}
+	if (code < 0x800)
+	{
+		out[0] = (char) (0xC0 | code >> 6);
+		out[1] = (char) (0x80 | (code & 0x3F));
+		return 2;
+	}
+	if (code < 0x10000)
+	{
+		out[0] = (char) (0xE0 | code >> 12);
+		out[1] = (char) (0x80 | (code >> 6 & 0x3F));
+		out[2] = (char) (0x80 | (code & 0x3F));
+		return 3;
+	}
+	out[0] = (char) (0xF0 | code >> 18);
+	out[1] = (char) (0x80 | (code >> 12 & 0x3F));
+	out[2] = (char) (0x80 | (code >> 6 & 0x3F));
+	out[3] = (char) (0x80 | (code & 0x3F));
+	return 4;
+}
+
+#endif							/* RAG_ENGINE_UNICODE_H */
