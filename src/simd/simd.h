@@ -5,9 +5,13 @@
  *     const simd_kernels *k = simd_get();
  *     float d = k->l2_squared_f32(a, b, n);
  *
- * Plain C, no allocation, no errors; arrays need no alignment. The scalar table
- * (simd_get_for(SIMD_SCALAR)) is the oracle of the others. Sums may be taken in
- * any order: results agree with the scalar ones within rounding.
+ * Plain C, no allocation, no errors; arrays need no alignment, and nothing outside
+ * them is read. The scalar table (simd_get_for(SIMD_SCALAR)) is the oracle of the
+ * others. Sums are float and may be taken in any order: results agree with the
+ * scalar ones within rounding, and exactly where every partial sum is exact.
+ *
+ * Nothing is checked: a sum that overflows is infinite, infinities and NaNs in the
+ * input go by IEEE 754 (inf - inf and 0 * inf are NaN), n = 0 gives 0.
  */
 #ifndef RAG_SIMD_H
 #define RAG_SIMD_H
@@ -16,12 +20,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* In rising order: simd_get() takes the last one that the machine has. */
 typedef enum simd_isa
 {
 	SIMD_SCALAR = 0,			/* portable C */
-	SIMD_AVX2,					/* AVX2 + FMA + F16C */
+	SIMD_AVX2,					/* AVX2 + FMA + F16C + BMI2 + POPCNT */
 	SIMD_AVXVNNI,				/* SIMD_AVX2 + AVX-VNNI (256-bit int8 dot product) */
-	SIMD_AVX512,				/* F + BW + VL + DQ */
+	SIMD_AVX512,				/* SIMD_AVX2 + F + BW + VL + DQ */
 	SIMD_AVX512VNNI				/* SIMD_AVX512 + AVX512-VNNI */
 } simd_isa;
 
@@ -36,14 +41,20 @@ typedef struct simd_kernels
 	void		(*cosine_parts_f32) (const float *a, const float *b, size_t n, float out[3]);
 } simd_kernels;
 
-/* The best table for this CPU; the environment variable RAG_SIMD (scalar, avx2,
- * avxvnni, avx512, avx512vnni) lowers it, for tests and benchmarks. Thread safe. */
+/* The best table for this CPU. The environment variable RAG_SIMD (scalar, avx2,
+ * avxvnni, avx512, avx512vnni) lowers it, for tests and benchmarks: the best set up
+ * to the named one is taken; another value is ignored. Read at the first call.
+ * Thread safe. */
 extern const simd_kernels *simd_get(void);
 
-/* The table of one instruction set, or NULL when this CPU or build lacks it. */
+/* The table of one instruction set, or NULL when this CPU, its operating system or
+ * this build lacks it. RAG_SIMD has no say here. */
 extern const simd_kernels *simd_get_for(simd_isa isa);
 
-/* What simd_get() chose, and its name for tables and logs. */
+/* What simd_get() chose, and its name for tables and logs. Code with kernels of its
+ * own for several sets (the engine's CPU backend) chooses among them by this:
+ * simd_current() >= SIMD_AVX2 has AVX2 and so on, save that SIMD_AVX512 and
+ * SIMD_AVX512VNNI do not imply AVX-VNNI. */
 extern simd_isa simd_current(void);
 extern const char *simd_name(simd_isa isa);
 

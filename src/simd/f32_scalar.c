@@ -1,7 +1,7 @@
 /*
- * scalar.c: the portable kernels, the oracle of every other instruction set.
+ * f32_scalar.c: the portable kernels, the oracle of every other instruction set.
  */
-#include "simd/simd.h"
+#include "simd/kernels.h"
 
 static float
 l2_squared_f32(const float *a, const float *b, size_t n)
@@ -55,34 +55,4 @@ cosine_parts_f32(const float *a, const float *b, size_t n, float out[3])
 	out[2] = bb;
 }
 
-static const simd_kernels scalar = {
-	.isa = SIMD_SCALAR,
-	.l2_squared_f32 = l2_squared_f32,
-	.dot_f32 = dot_f32,
-	.l1_f32 = l1_f32,
-	.cosine_parts_f32 = cosine_parts_f32,
-};
-
-const simd_kernels *
-simd_get_for(simd_isa isa)
-{
-	return isa == SIMD_SCALAR ? &scalar : NULL;
-}
-
-const simd_kernels *
-simd_get(void)
-{
-	return &scalar;
-}
-
-simd_isa
-simd_current(void)
-{
-	return SIMD_SCALAR;
-}
-
-const char *
-simd_name(simd_isa isa)
-{
-	return isa == SIMD_SCALAR ? "scalar" : "unknown";
-}
+const simd_kernels simd_kernels_scalar = SIMD_KERNELS(SIMD_SCALAR);
