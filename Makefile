@@ -131,7 +131,7 @@ PG_CPPFLAGS = -Isrc
 PG_CFLAGS = -std=gnu11 -O2 -Wextra -Wshadow -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers -Wno-cast-function-type \
 	$(if $(findstring clang,$(CC)),-Wno-ignored-optimization-argument \
-		-Wno-unknown-warning-option -Wno-compound-token-split-by-macro,-Wno-clobbered) \
+		-Wno-unknown-warning-option -Wno-compound-token-split-by-macro -Wno-ignored-attributes,-Wno-clobbered) \
 	$(WERROR) -MMD -MP
 SHLIB_LINK = $(shell xml2-config --libs 2>/dev/null || echo -lxml2) -lm \
 	-Wl,-Bsymbolic -Wl,--version-script=$(BUILD)/rag.exports
