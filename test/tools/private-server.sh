@@ -9,6 +9,8 @@
 #   rag_server_init DIR [LINE...]  initdb; LINEs go into postgresql.conf
 #   rag_server_start|stop DIR
 #   rag_as_user COMMAND...         run as the server's user
+#   rag_cache                      the folder for what is fetched once
+#   rag_documents                  the folder with PostgreSQL's HTML documentation
 
 RAG_TOP=${RAG_TOP:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}
 
@@ -103,4 +105,26 @@ rag_server_stop()
 	[ -f "$dir/data/postmaster.pid" ] || return 0
 	rag_as_user "$("$(rag_pg_config)" --bindir)/pg_ctl" -D "$dir/data" -w -m "${2:-fast}" stop \
 		>"$dir/pg_ctl.log" 2>&1
+}
+
+# Readable by the server's user, which need not be the caller.
+rag_cache()
+{
+	if [ -n "${RAG_CACHE:-}" ]; then
+		echo "$RAG_CACHE"
+	elif [ "$(id -u)" -eq 0 ]; then
+		echo /var/cache/rag
+	elif [ -n "${HOME:-}" ]; then
+		echo "${XDG_CACHE_HOME:-$HOME/.cache}/rag"
+	else
+		echo "set HOME or RAG_CACHE to a folder to keep fetched files in" >&2
+		return 1
+	fi
+}
+
+# Slim images leave /usr/share/doc out of packages: then deps has unpacked the pages in the cache.
+rag_documents()
+{
+	ls -d "$(rag_cache)"/documents/html /usr/share/doc/postgresql-doc-*/html 2>/dev/null |
+		sort -V | tail -n 1 | grep .
 }
