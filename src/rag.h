@@ -11,6 +11,16 @@
 #error "rag needs PostgreSQL 13 or later"
 #endif
 
+/* Errors of type input that the caller may want saved, not raised: since 16. */
+#if PG_VERSION_NUM < 160000
+#define ereturn(context, value, ...) \
+	do \
+	{ \
+		(void) (context); \
+		ereport(ERROR, __VA_ARGS__); \
+	} while (0)
+#endif
+
 /*
  * Called once by _PG_init. RagServeInit asks for shared memory and registers the
  * model worker when the library is being preloaded; in any other case it only

@@ -1,0 +1,125 @@
+/*
+ * dense_text.c: "[1,2.5,3]" to elements and back.
+ *
+ * White space may stand around every element and around the brackets. Numbers are
+ * what strtof() reads, as in float4's own input, so exponents and hexadecimal forms
+ * pass; a number too small for a float is rounded to a denormal or zero.
+ */
+#include "postgres.h"
+
+#include <errno.h>
+#include <math.h>
+
+#include "common/shortest_dec.h"
+
+#include "rag.h"
+#include "type/dense.h"
+
+/* not isspace(), which depends on the locale */
+static inline const char *
+skip_space(const char *at)
+{
+	while (*at == ' ' || (*at >= '\t' && *at <= '\r'))
+		at++;
+	return at;
+}
+
+static int
+syntax_error(const DenseType *type, const char *input, const char *detail, Node *escontext)
+{
+	ereturn(escontext, -1,
+			(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
+			 errmsg("invalid input syntax for type %s: \"%s\"", type->name, input),
+			 detail != NULL ? errdetail_internal("%s", detail) : 0));
+}
+
+/* At most so many elements can be in input: one more than it has commas. */
+static int
+count_bound(const DenseType *type, const char *input)
+{
+	int			bound = 1;
+
+	for (input = strchr(input, ','); input != NULL && bound < type->max_dim;
+		 input = strchr(input + 1, ','))
+		bound++;
+	return bound;
+}
+
+/*
+ * The number at *at, which is then where it ends; false: an error was saved.
+ * input is the whole, for messages.
+ */
+static bool
+parse_element(const DenseType *type, const char *input, const char **at, float *value,
+			  Node *escontext)
+{
+	char	   *end;
+
+	errno = 0;
+	*value = strtof(*at, &end);
+	if (end == *at)
+	{
+		(void) syntax_error(type, input, NULL, escontext);
+		return false;
+	}
+	if (errno == ERANGE && isinf(*value))
+		ereturn(escontext, false,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("\"%s\" is out of range for type %s", pnstrdup(*at, end - *at),
+						type->name)));
+	*at = end;
+	return DenseCheckElement(type, *value, escontext);
+}
+
+int
+DenseParse(const DenseType *type, const char *input, float **values, Node *escontext)
+{
+	const char *at = skip_space(input);
+	int			dim = 0;
+
+	if (*at != '[')
+		return syntax_error(type, input, "Vector contents must start with \"[\".", escontext);
+	at = skip_space(at + 1);
+	if (*at == ']')
+		return DenseCheckDim(type, 0, escontext) ? 0 : -1;
+
+	*values = palloc(sizeof(float) * count_bound(type, input));
+	for (;;)
+	{
+		if (dim == type->max_dim)
+			return DenseCheckDim(type, dim + 1, escontext) ? dim : -1;
+		/* strtof() would skip the space too, but by the locale's idea of it */
+		at = skip_space(at);
+		if (!parse_element(type, input, &at, &(*values)[dim], escontext))
+			return -1;
+		dim++;
+		at = skip_space(at);
+		if (*at == ']')
+			break;
+		if (*at != ',')
+			return syntax_error(type, input, NULL, escontext);
+		at++;
+	}
+	if (*skip_space(at + 1) != '\0')
+		return syntax_error(type, input, "Junk after closing right brace.", escontext);
+	return dim;
+}
+
+char *
+DenseFormat(const float *values, int dim)
+{
+	/* FLOAT_SHORTEST_DECIMAL_LEN counts a terminator, here the comma or bracket */
+	char	   *output = palloc((Size) dim * FLOAT_SHORTEST_DECIMAL_LEN + 2);
+	char	   *at = output;
+
+	*at++ = '[';
+	for (int i = 0; i < dim; i++)
+	{
+		if (i > 0)
+			*at++ = ',';
+		at += float_to_shortest_decimal_bufn(values[i], at);
+	}
+	*at++ = ']';
+	*at = '\0';
+	return output;
+}

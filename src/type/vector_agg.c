@@ -1,0 +1,156 @@
+/*
+ * vector_agg.c: avg(vector). (sum(vector) needs vector_add alone.)
+ *
+ * The state is a float8 array: the number of vectors, then their sum in double, one
+ * element for each dimension; {0} before the first vector. It is pgvector's, so a
+ * partial aggregate may meet it across servers.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "utils/float.h"
+
+#include "type/vector.h"
+
+/* A state as the functions see it: sums[0 .. dim - 1]. */
+typedef struct AvgState
+{
+	ArrayType  *array;
+	float8	   *count;
+	float8	   *sums;
+	int			dim;
+} AvgState;
+
+static AvgState
+view_state(ArrayType *array)
+{
+	AvgState	state;
+
+	state.array = array;
+	state.count = (float8 *) ARR_DATA_PTR(array);
+	state.sums = state.count + 1;
+	state.dim = ARR_DIMS(array)[0] - 1;
+	return state;
+}
+
+/* SQL can call these functions with any array. */
+static AvgState
+get_state(FunctionCallInfo fcinfo, int argument, const char *caller)
+{
+	ArrayType  *array = PG_GETARG_ARRAYTYPE_P(argument);
+
+	if (ARR_NDIM(array) != 1 || ARR_DIMS(array)[0] < 1 || ARR_HASNULL(array) ||
+		ARR_ELEMTYPE(array) != FLOAT8OID)
+		elog(ERROR, "%s: expected state array", caller);
+	return view_state(array);
+}
+
+static AvgState
+make_state(int dim)
+{
+	Size		size = ARR_OVERHEAD_NONULLS(1) + sizeof(float8) * (dim + 1);
+	ArrayType  *array;
+
+	DenseCheckDim(&VectorDense, dim, NULL);
+	array = palloc0(size);
+	SET_VARSIZE(array, size);
+	array->ndim = 1;
+	array->dataoffset = 0;
+	array->elemtype = FLOAT8OID;
+	ARR_DIMS(array)[0] = dim + 1;
+	ARR_LBOUND(array)[0] = 1;
+	return view_state(array);
+}
+
+/*
+ * Where the result goes: into the running state itself if an aggregate calls, since
+ * nobody else sees that (as in float8_accum()), else into a copy.
+ */
+static AvgState
+writable_state(FunctionCallInfo fcinfo, AvgState state)
+{
+	AvgState	copy;
+
+	if (AggCheckCallContext(fcinfo, NULL))
+		return state;
+	copy = make_state(state.dim);
+	*copy.count = *state.count;
+	memcpy(copy.sums, state.sums, sizeof(float8) * state.dim);
+	return copy;
+}
+
+PG_FUNCTION_INFO_V1(rag_vector_accum);
+Datum
+rag_vector_accum(PG_FUNCTION_ARGS)
+{
+	AvgState	state = get_state(fcinfo, 0, "vector_accum");
+	Vector	   *vector = PG_GETARG_VECTOR_P(1);
+	AvgState	result;
+
+	if (state.dim == 0)
+	{
+		result = make_state(vector->dim);
+		*result.count = *state.count;
+	}
+	else
+	{
+		DenseCheckExpectedDim(state.dim, vector->dim, NULL);
+		result = writable_state(fcinfo, state);
+	}
+	*result.count += 1;
+	for (int i = 0; i < vector->dim; i++)
+	{
+		result.sums[i] += vector->x[i];
+		if (unlikely(isinf(result.sums[i])))
+			float_overflow_error();
+	}
+	PG_RETURN_ARRAYTYPE_P(result.array);
+}
+
+PG_FUNCTION_INFO_V1(rag_vector_combine);
+Datum
+rag_vector_combine(PG_FUNCTION_ARGS)
+{
+	AvgState	a = get_state(fcinfo, 0, "vector_combine");
+	AvgState	b = get_state(fcinfo, 1, "vector_combine");
+	AvgState	result;
+
+	/* a worker that met no row has nothing to add, nor a dimension to agree on */
+	if (*b.count == 0)
+		PG_RETURN_ARRAYTYPE_P(a.array);
+	if (*a.count == 0)
+		PG_RETURN_ARRAYTYPE_P(b.array);
+
+	DenseCheckExpectedDim(a.dim, b.dim, NULL);
+	result = writable_state(fcinfo, a);
+	*result.count += *b.count;
+	for (int i = 0; i < b.dim; i++)
+	{
+		result.sums[i] += b.sums[i];
+		if (unlikely(isinf(result.sums[i])))
+			float_overflow_error();
+	}
+	PG_RETURN_ARRAYTYPE_P(result.array);
+}
+
+PG_FUNCTION_INFO_V1(rag_vector_avg);
+Datum
+rag_vector_avg(PG_FUNCTION_ARGS)
+{
+	AvgState	state = get_state(fcinfo, 0, "vector_avg");
+	Vector	   *result;
+
+	/* SQL defines the average of no values as NULL */
+	if (*state.count == 0)
+		PG_RETURN_NULL();
+
+	result = VectorMake(state.dim);
+	for (int i = 0; i < state.dim; i++)
+	{
+		result->x[i] = (float) (state.sums[i] / *state.count);
+		DenseCheckElement(&VectorDense, result->x[i], NULL);
+	}
+	PG_RETURN_VECTOR_P(result);
+}
