@@ -60,7 +60,7 @@ rag_stage()
 	make -s -C "$RAG_TOP" -j"$(nproc)" all PG_CONFIG="$(rag_pg_config)" &&
 		make -s -C "$RAG_TOP" install PG_CONFIG="$(rag_pg_config)" DESTDIR="$dir/stage" \
 			>"$dir/install.log" || return 1
-	chmod -R go+rX "$dir"
+	chmod -R go+rX "$dir/stage"
 }
 
 rag_server_init()
