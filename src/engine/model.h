@@ -10,7 +10,9 @@
  * sharded too). Knows names and shapes; knows nothing of computing or tokens.
  * Every tensor that model_get_tensor returns has the shape that the config
  * implies and lies inside its file: callers need not check again. Data is mapped
- * read-only and stays valid until model_close.
+ * read-only and stays valid until model_close; a file that is truncated meanwhile
+ * ends the process with SIGBUS. An open model is immutable: any number of threads
+ * may read it.
  */
 #ifndef RAG_ENGINE_MODEL_H
 #define RAG_ENGINE_MODEL_H
@@ -48,7 +50,8 @@ typedef struct model_tensor
 	tensor_type type;
 	int64_t		rows;			/* outputs; 1 for a vector */
 	int64_t		columns;		/* inputs: contiguous in memory */
-	const void *data;			/* rows * columns elements, row-major, mapped */
+	const void *data;			/* rows * columns elements, row-major; aligned for the element (F32 to
+								 * 4 bytes, all else to 2) */
 	size_t		bytes;
 } model_tensor;
 
@@ -96,8 +99,10 @@ typedef struct model_config
 
 	/* MODEL_BERT */
 	int			type_vocab_size;
-	model_pooling pooling;		/* as modules.json / 1_Pooling / GGUF metadata say; MEAN if silent */
-	bool		normalize;		/* unit length, as modules.json says; true if silent */
+	model_pooling pooling;		/* as modules.json / 1_Pooling / GGUF metadata say; MEAN if silent;
+								 * CLS with a classifier */
+	bool		normalize;		/* unit length, as modules.json says; true if silent; false with a
+								 * classifier */
 	int			max_sequence;	/* sentence-transformers' max_seq_length, else max_positions */
 	bool		lower_case;		/* sentence-transformers' do_lower_case, on top of the tokenizer's */
 	int			labels;			/* outputs of the classifier (cross-encoder), else 0 */
@@ -128,7 +133,12 @@ typedef enum tensor_role
 
 typedef struct model model;
 
-/* path: a .gguf file or a folder. NULL and *error on failure. */
+/*
+ * path: a GGUF file or a Hugging Face folder. NULL and *error on failure: ENGINE_NOT_FOUND,
+ * ENGINE_DENIED or ENGINE_IO for the system's reasons, ENGINE_INVALID for what is no file,
+ * ENGINE_CORRUPT, ENGINE_UNSUPPORTED (another architecture, weight type, activation ...).
+ * Memory is bounded by a multiple of the size of the files.
+ */
 extern model *model_open(const char *path, engine_error *error);
 extern void model_close(model *m);
 extern const model_config *model_get_config(const model *m);
@@ -153,7 +163,8 @@ extern bool model_meta_bool(const model *m, const char *key, bool *out);
 /* Arrays: a pointer that lives as long as the model, or NULL; *count elements. */
 extern const model_string *model_meta_strings(const model *m, const char *key, size_t *count);
 extern const float *model_meta_floats(const model *m, const char *key, size_t *count);
-extern const int32_t *model_meta_ints(const model *m, const char *key, size_t *count);
+extern const int32_t *model_meta_ints(const model *m, const char *key, size_t *count);	/* or u32 */
+extern const unsigned char *model_meta_bytes(const model *m, const char *key, size_t *count);
 
 /* Whole file of the folder, malloc'd with a final NUL for the caller to free; NULL with
  * code ENGINE_NOT_FOUND when there is none. name is fixed by our code, never by a file. */
