@@ -115,5 +115,23 @@ GROUP BY 1 ORDER BY 1;
 SELECT count(*) FROM random_input WHERE result LIKE '%dimensions' AND input::vector::text::vector <> input::vector;
 DROP FUNCTION random_vector_text, refused;
 
+-- where PostgreSQL knows soft errors (16 and later), wrong input is one
+DO $$
+DECLARE
+	input text;
+	valid bool;
+BEGIN
+	IF current_setting('server_version_num')::int >= 160000 THEN
+		FOREACH input IN ARRAY ARRAY['', '[', '[]', '[1,2', '[1,2] x', '[1,2,3]', '[nan,1]', '[inf,1]', '[1,1e99]',
+			'[' || repeat('1,', 16000) || '1]'] LOOP
+			EXECUTE 'SELECT pg_input_is_valid($1, $2)' INTO valid USING input, 'vector(2)';
+			ASSERT NOT valid, input;
+		END LOOP;
+		EXECUTE 'SELECT pg_input_is_valid($1, $2)' INTO valid USING '[1,2]', 'vector(2)';
+		ASSERT valid;
+	END IF;
+END
+$$;
+
 -- the server reads on
 SELECT '[1,2,3]'::vector;
