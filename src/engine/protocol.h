@@ -160,6 +160,7 @@ typedef struct protocol_writer
 	char	   *data;
 	size_t		length;
 	size_t		capacity;
+	size_t		frame;			/* offset of the frame begun last */
 	void	   *(*resize) (void *old, size_t size);	/* NULL: realloc */
 	bool		failed;			/* no memory, or larger than PROTOCOL_MAX_PAYLOAD */
 } protocol_writer;

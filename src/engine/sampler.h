@@ -21,6 +21,7 @@ typedef struct sampler_params
 	float		repetition_penalty; /* > 0; 1: off; over prompt and output tokens */
 	float		presence_penalty;	/* 0: off; over output tokens */
 	float		frequency_penalty;	/* 0: off; over output tokens */
+	bool		want_logprob;	/* costs a pass over the vocabulary */
 	uint64_t	seed;
 	uint64_t	step;			/* tokens that the request has drawn so far */
 	/* what was seen, distinct ids ascending; count_output may be 0 (prompt only) */
@@ -32,7 +33,7 @@ typedef struct sampler_params
 typedef struct sampler_result
 {
 	int32_t		token;
-	float		logprob;		/* of the token, before penalties and temperature */
+	float		logprob;		/* of the token, before penalties and temperature; 0 if not wanted */
 } sampler_result;
 
 /* logits: [vocab], changed in place; scratch: [vocab] pairs owned by the caller. Returns false

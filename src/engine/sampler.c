@@ -1,0 +1,276 @@
+/*
+ * sampler.c: one token from one row of logits.
+ */
+#include "engine/sampler.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+/* Philox4x32-10 of Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (2011). */
+static void
+philox(uint64_t key, uint64_t counter, uint32_t out[4])
+{
+	uint32_t	k0 = (uint32_t) key,
+				k1 = (uint32_t) (key >> 32);
+	uint32_t	c0 = (uint32_t) counter,
+				c1 = (uint32_t) (counter >> 32),
+				c2 = 0,
+				c3 = 0;
+
+	for (int round = 0; round < 10; round++)
+	{
+		uint64_t	p0 = (uint64_t) 0xD2511F53 * c0;
+		uint64_t	p1 = (uint64_t) 0xCD9E8D57 * c2;
+
+		c0 = (uint32_t) (p1 >> 32) ^ c1 ^ k0;
+		c2 = (uint32_t) (p0 >> 32) ^ c3 ^ k1;
+		c1 = (uint32_t) p1;
+		c3 = (uint32_t) p0;
+		k0 += 0x9E3779B9;
+		k1 += 0xBB67AE85;
+	}
+	out[0] = c0;
+	out[1] = c1;
+	out[2] = c2;
+	out[3] = c3;
+}
+
+/* Uniform in [0, 1), 53 bits. */
+static double
+draw_uniform(uint64_t seed, uint64_t step)
+{
+	uint32_t	r[4];
+
+	philox(seed, step, r);
+	return (((uint64_t) r[0] << 21) ^ (r[1] >> 11)) * 0x1p-53;
+}
+
+static void
+apply_penalties(float *logits, int vocab, const sampler_params *params)
+{
+	float		repetition = params->repetition_penalty;
+
+	for (int i = 0; i < params->seen_count; i++)
+	{
+		int32_t		id = params->seen[i];
+		int32_t		count = params->seen_output_count[i];
+
+		if (id < 0 || id >= vocab)
+			continue;
+		if (repetition != 1)
+			logits[id] = logits[id] > 0 ? logits[id] / repetition : logits[id] * repetition;
+		if (count > 0)
+			logits[id] -= params->presence_penalty + params->frequency_penalty * (float) count;
+	}
+}
+
+/* The lowest id among the greatest finite logits, or -1. */
+static int
+greatest(const float *logits, int vocab)
+{
+	int			best = -1;
+
+	for (int i = 0; i < vocab; i++)
+	{
+		if (isfinite(logits[i]) && (best < 0 || logits[i] > logits[best]))
+			best = i;
+	}
+	return best;
+}
+
+static double
+log_sum_exp(const float *logits, int vocab, float max)
+{
+	double		sum = 0;
+
+	for (int i = 0; i < vocab; i++)
+	{
+		if (isfinite(logits[i]))
+			sum += expf(logits[i] - max);
+	}
+	return max + log(sum);
+}
+
+/* Descending by logit, ascending by id among equals: a total order. */
+static int
+compare_candidates(const void *a, const void *b)
+{
+	const sampler_candidate *x = a,
+			   *y = b;
+
+	if (x->logit != y->logit)
+		return x->logit > y->logit ? -1 : 1;
+	return x->id < y->id ? -1 : x->id > y->id;
+}
+
+static bool
+ranks_before(const sampler_candidate *a, const sampler_candidate *b)
+{
+	return a->logit > b->logit || (a->logit == b->logit && a->id < b->id);
+}
+
+/* Moves the k first of n candidates, in the order above, to the front (quickselect). */
+static void
+select_first(sampler_candidate *c, int n, int k)
+{
+	int			low = 0,
+				high = n - 1;
+
+	while (low < high)
+	{
+		sampler_candidate pivot = c[low + (high - low) / 2];
+		int			i = low,
+					j = high;
+
+		while (i <= j)
+		{
+			while (ranks_before(&c[i], &pivot))
+				i++;
+			while (ranks_before(&pivot, &c[j]))
+				j--;
+			if (i <= j)
+			{
+				sampler_candidate swap = c[i];
+
+				c[i++] = c[j];
+				c[j--] = swap;
+			}
+		}
+		if (k - 1 <= j)
+			high = j;
+		else if (k - 1 >= i)
+			low = i;
+		else
+			return;
+	}
+}
+
+/* Weight of a candidate relative to the greatest logit, after temperature. */
+static double
+weight_of(float logit, float max, float temperature)
+{
+	return exp((double) (logit - max) / temperature);
+}
+
+/*
+ * Keeps the fewest first candidates that hold top_p of the total weight, sorted. Few do,
+ * as a rule, so the list is not sorted as a whole: a growing head of it is.
+ */
+static int
+keep_top_p(sampler_candidate *c, int n, float max, const sampler_params *params)
+{
+	double		total = 0;
+	double		sum = 0;
+	int			sorted = 0;
+
+	for (int i = 0; i < n; i++)
+		total += weight_of(c[i].logit, max, params->temperature);
+	for (int i = 0; i < n; i++)
+	{
+		if (i == sorted)
+		{
+			int			head = sorted == 0 ? 64 : sorted * 8;
+
+			if (head > n - sorted)
+				head = n - sorted;
+			select_first(c + sorted, n - sorted, head);
+			qsort(c + sorted, (size_t) head, sizeof(*c), compare_candidates);
+			sorted += head;
+		}
+		sum += weight_of(c[i].logit, max, params->temperature);
+		if (sum >= params->top_p * total)
+			return i + 1;
+	}
+	return n;
+}
+
+static int
+keep_min_p(sampler_candidate *c, int n, float max, const sampler_params *params)
+{
+	int			kept = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (weight_of(c[i].logit, max, params->temperature) >= params->min_p)
+			c[kept++] = c[i];
+	}
+	return kept;
+}
+
+static int32_t
+draw(const sampler_candidate *c, int n, float max, const sampler_params *params)
+{
+	double		total = 0;
+	double		target;
+
+	for (int i = 0; i < n; i++)
+		total += weight_of(c[i].logit, max, params->temperature);
+	target = draw_uniform(params->seed, params->step) * total;
+	for (int i = 0; i < n; i++)
+	{
+		target -= weight_of(c[i].logit, max, params->temperature);
+		if (target < 0)
+			return c[i].id;
+	}
+	return c[n - 1].id;
+}
+
+bool
+sampler_pick(float *logits, int vocab, const sampler_params *params, sampler_candidate *scratch,
+			 sampler_result *result)
+{
+	int			best = greatest(logits, vocab);
+	double		normaliser = 0;
+	float		raw;
+	int			n = 0;
+	float		max;
+
+	if (best < 0)
+		return false;
+	if (params->want_logprob)
+		normaliser = log_sum_exp(logits, vocab, logits[best]);
+	raw = logits[best];
+	result->token = best;
+	result->logprob = params->want_logprob ? (float) (raw - normaliser) : 0;
+	if (params->seen_count > 0)
+	{
+		/* the logprob is of the logits as they came: keep them beside the penalised ones */
+		for (int i = 0; i < params->seen_count && params->want_logprob; i++)
+			scratch[i].logit = params->seen[i] >= 0 && params->seen[i] < vocab ? logits[params->seen[i]] : 0;
+		apply_penalties(logits, vocab, params);
+		best = greatest(logits, vocab);
+		if (best < 0)
+			return false;
+		result->token = best;
+		result->logprob = params->want_logprob ? (float) (logits[best] - normaliser) : 0;
+		for (int i = 0; i < params->seen_count && params->want_logprob; i++)
+		{
+			if (params->seen[i] == best)
+				result->logprob = (float) (scratch[i].logit - normaliser);
+		}
+	}
+	if (params->temperature <= 0)
+		return true;
+
+	max = logits[best];
+	for (int i = 0; i < vocab; i++)
+	{
+		if (isfinite(logits[i]))
+			scratch[n++] = (sampler_candidate) {.logit = logits[i],.id = i};
+	}
+	if (params->top_k > 0 && params->top_k < n)
+	{
+		select_first(scratch, n, params->top_k);
+		n = params->top_k;
+		qsort(scratch, (size_t) n, sizeof(*scratch), compare_candidates);
+	}
+	if (params->top_p < 1)
+		n = keep_top_p(scratch, n, max, params);
+	if (params->min_p > 0)
+		n = keep_min_p(scratch, n, max, params);
+	result->token = draw(scratch, n, max, params);
+	if (params->want_logprob)
+		result->logprob = (float) (logits[result->token] - normaliser);
+	return true;
+}
