@@ -147,6 +147,9 @@ include $(PGXS)
 
 -include $(PG_SOURCES:.c=.d)
 
+# element-wise loops
+src/type/%.o: CFLAGS += $(CFLAGS_VECTORIZE)
+
 # Only what PostgreSQL looks up by name is exported: it loads modules RTLD_GLOBAL.
 $(BUILD)/rag.exports: $(PG_OBJECTS)
 	@mkdir -p $(@D)

@@ -81,13 +81,19 @@ DenseParse(const DenseType *type, const char *input, float **values, Node *escon
 		return syntax_error(type, input, "Vector contents must start with \"[\".", escontext);
 	at = skip_space(at + 1);
 	if (*at == ']')
-		return DenseCheckDim(type, 0, escontext) ? 0 : -1;
+	{
+		(void) DenseCheckDim(type, 0, escontext);
+		return -1;
+	}
 
 	*values = palloc(sizeof(float) * count_bound(type, input));
 	for (;;)
 	{
 		if (dim == type->max_dim)
-			return DenseCheckDim(type, dim + 1, escontext) ? dim : -1;
+		{
+			(void) DenseCheckDim(type, dim + 1, escontext);
+			return -1;
+		}
 		/* strtof() would skip the space too, but by the locale's idea of it */
 		at = skip_space(at);
 		if (!parse_element(type, input, &at, &(*values)[dim], escontext))

@@ -81,6 +81,18 @@ writable_state(FunctionCallInfo fcinfo, AvgState state)
 	return copy;
 }
 
+/* Separate from the summing loops, so that those become vector instructions. */
+static void
+check_overflow(AvgState state)
+{
+	int			overflows = 0;
+
+	for (int i = 0; i < state.dim; i++)
+		overflows |= isinf(state.sums[i]) != 0;
+	if (unlikely(overflows))
+		float_overflow_error();
+}
+
 PG_FUNCTION_INFO_V1(rag_vector_accum);
 Datum
 rag_vector_accum(PG_FUNCTION_ARGS)
@@ -100,12 +112,9 @@ rag_vector_accum(PG_FUNCTION_ARGS)
 		result = writable_state(fcinfo, state);
 	}
 	*result.count += 1;
-	for (int i = 0; i < vector->dim; i++)
-	{
+	for (int i = 0; i < result.dim; i++)
 		result.sums[i] += vector->x[i];
-		if (unlikely(isinf(result.sums[i])))
-			float_overflow_error();
-	}
+	check_overflow(result);
 	PG_RETURN_ARRAYTYPE_P(result.array);
 }
 
@@ -126,12 +135,9 @@ rag_vector_combine(PG_FUNCTION_ARGS)
 	DenseCheckExpectedDim(a.dim, b.dim, NULL);
 	result = writable_state(fcinfo, a);
 	*result.count += *b.count;
-	for (int i = 0; i < b.dim; i++)
-	{
+	for (int i = 0; i < result.dim; i++)
 		result.sums[i] += b.sums[i];
-		if (unlikely(isinf(result.sums[i])))
-			float_overflow_error();
-	}
+	check_overflow(result);
 	PG_RETURN_ARRAYTYPE_P(result.array);
 }
 

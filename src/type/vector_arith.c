@@ -63,67 +63,85 @@ rag_l2_normalize(PG_FUNCTION_ARGS)
 	PG_RETURN_VECTOR_P(VectorL2Normalize(PG_GETARG_VECTOR_P(0)));
 }
 
+/*
+ * Loops over elements are written so that the compiler makes vector instructions of
+ * them: no way out in the middle, and a bound that no store can change.
+ */
+
 /* Arguments are finite, so what is infinite now has overflowed. */
-static Vector *
-check_overflow(Vector *result)
+static void
+check_overflow(const Vector *result)
 {
-	for (int i = 0; i < result->dim; i++)
-	{
-		if (unlikely(isinf(result->x[i])))
-			float_overflow_error();
-	}
-	return result;
+	int			dim = result->dim;
+	int			overflows = 0;
+
+	for (int i = 0; i < dim; i++)
+		overflows |= isinf(result->x[i]) != 0;
+	if (unlikely(overflows))
+		float_overflow_error();
+}
+
+/* The arguments of an operator, and room for its result of the same dimension. */
+typedef struct ArithArgs
+{
+	const Vector *a;
+	const Vector *b;
+	Vector	   *result;
+	int			dim;
+} ArithArgs;
+
+static inline ArithArgs
+arith_args(FunctionCallInfo fcinfo)
+{
+	ArithArgs	args = {.a = PG_GETARG_VECTOR_P(0), .b = PG_GETARG_VECTOR_P(1)};
+
+	VectorCheckSameDim(args.a, args.b);
+	args.dim = args.a->dim;
+	args.result = VectorMake(args.dim);
+	return args;
 }
 
 PG_FUNCTION_INFO_V1(rag_vector_add);
 Datum
 rag_vector_add(PG_FUNCTION_ARGS)
 {
-	Vector	   *a = PG_GETARG_VECTOR_P(0);
-	Vector	   *b = PG_GETARG_VECTOR_P(1);
-	Vector	   *result;
+	ArithArgs	args = arith_args(fcinfo);
 
-	VectorCheckSameDim(a, b);
-	result = VectorMake(a->dim);
-	for (int i = 0; i < a->dim; i++)
-		result->x[i] = a->x[i] + b->x[i];
-	PG_RETURN_VECTOR_P(check_overflow(result));
+	for (int i = 0; i < args.dim; i++)
+		args.result->x[i] = args.a->x[i] + args.b->x[i];
+	check_overflow(args.result);
+	PG_RETURN_VECTOR_P(args.result);
 }
 
 PG_FUNCTION_INFO_V1(rag_vector_sub);
 Datum
 rag_vector_sub(PG_FUNCTION_ARGS)
 {
-	Vector	   *a = PG_GETARG_VECTOR_P(0);
-	Vector	   *b = PG_GETARG_VECTOR_P(1);
-	Vector	   *result;
+	ArithArgs	args = arith_args(fcinfo);
 
-	VectorCheckSameDim(a, b);
-	result = VectorMake(a->dim);
-	for (int i = 0; i < a->dim; i++)
-		result->x[i] = a->x[i] - b->x[i];
-	PG_RETURN_VECTOR_P(check_overflow(result));
+	for (int i = 0; i < args.dim; i++)
+		args.result->x[i] = args.a->x[i] - args.b->x[i];
+	check_overflow(args.result);
+	PG_RETURN_VECTOR_P(args.result);
 }
 
 PG_FUNCTION_INFO_V1(rag_vector_mul);
 Datum
 rag_vector_mul(PG_FUNCTION_ARGS)
 {
-	Vector	   *a = PG_GETARG_VECTOR_P(0);
-	Vector	   *b = PG_GETARG_VECTOR_P(1);
-	Vector	   *result;
+	ArithArgs	args = arith_args(fcinfo);
 
-	VectorCheckSameDim(a, b);
-	result = VectorMake(a->dim);
-	for (int i = 0; i < a->dim; i++)
+	for (int i = 0; i < args.dim; i++)
 	{
-		result->x[i] = a->x[i] * b->x[i];
-		if (unlikely(isinf(result->x[i])))
+		float		product = args.a->x[i] * args.b->x[i];
+
+		if (unlikely(isinf(product)))
 			float_overflow_error();
-		if (unlikely(result->x[i] == 0) && a->x[i] != 0 && b->x[i] != 0)
+		if (unlikely(product == 0) && args.a->x[i] != 0 && args.b->x[i] != 0)
 			float_underflow_error();
+		args.result->x[i] = product;
 	}
-	PG_RETURN_VECTOR_P(result);
+	PG_RETURN_VECTOR_P(args.result);
 }
 
 PG_FUNCTION_INFO_V1(rag_vector_concat);
