@@ -1,5 +1,8 @@
 /*
  * vector_arith.c: vectors from vectors: element-wise arithmetic, norm, parts, signs.
+ *
+ * Where it matters, loops over elements are such that the compiler makes vector
+ * instructions of them: no way out in the middle, a bound that no store can change.
  */
 #include "postgres.h"
 
@@ -47,11 +50,14 @@ rag_vector_norm(PG_FUNCTION_ARGS)
 Vector *
 VectorL2Normalize(const Vector *v)
 {
-	Vector	   *result = VectorMake(v->dim);
+	int			dim = v->dim;
+	Vector	   *result = VectorMake(dim);
 	double		norm = VectorNorm(v);
 
+	if (norm == 0)
+		return result;
 	/* no element exceeds the norm, so no quotient exceeds 1 */
-	for (int i = 0; norm > 0 && i < v->dim; i++)
+	for (int i = 0; i < dim; i++)
 		result->x[i] = (float) (v->x[i] / norm);
 	return result;
 }
@@ -62,11 +68,6 @@ rag_l2_normalize(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_VECTOR_P(VectorL2Normalize(PG_GETARG_VECTOR_P(0)));
 }
-
-/*
- * Loops over elements are written so that the compiler makes vector instructions of
- * them: no way out in the middle, and a bound that no store can change.
- */
 
 /* Arguments are finite, so what is infinite now has overflowed. */
 static void

@@ -7,6 +7,7 @@
  */
 #include <float.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -318,10 +319,36 @@ test_choice(void)
 		   "the sets below AVX512-VNNI are there too");
 }
 
+static void *
+first_call(void *result)
+{
+	*(const simd_kernels **) result = simd_get();
+	return NULL;
+}
+
+/* Under ThreadSanitizer this also shows that nothing races. */
+static void
+test_threads(void)
+{
+	pthread_t	threads[8];
+	const simd_kernels *results[8] = {NULL};
+	int			started = 0;
+	bool		same_table = true;
+
+	while (started < 8 &&
+		   pthread_create(&threads[started], NULL, first_call, &results[started]) == 0)
+		started++;
+	for (int i = 0; i < started; i++)
+		same_table &= pthread_join(threads[i], NULL) == 0 && results[i] == simd_get();
+	ok(started == 8 && same_table, "threads that ask first at once get one table");
+}
+
 int
 main(void)
 {
-	test_choice();				/* first: simd_get() reads the environment once */
+	/* In this order: simd_get() reads the environment at its first call. */
+	test_choice();
+	test_threads();
 	for (size_t i = 0; i < ISA_COUNT; i++)
 	{
 		const simd_kernels *k = simd_get_for(isas[i]);
