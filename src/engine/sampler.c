@@ -220,57 +220,38 @@ bool
 sampler_pick(float *logits, int vocab, const sampler_params *params, sampler_candidate *scratch,
 			 sampler_result *result)
 {
-	int			best = greatest(logits, vocab);
-	double		normaliser = 0;
-	float		raw;
+	int			best;
 	int			n = 0;
 	float		max;
 
+	apply_penalties(logits, vocab, params);
+	best = greatest(logits, vocab);
 	if (best < 0)
 		return false;
-	if (params->want_logprob)
-		normaliser = log_sum_exp(logits, vocab, logits[best]);
-	raw = logits[best];
-	result->token = best;
-	result->logprob = params->want_logprob ? (float) (raw - normaliser) : 0;
-	if (params->seen_count > 0)
-	{
-		/* the logprob is of the logits as they came: keep them beside the penalised ones */
-		for (int i = 0; i < params->seen_count && params->want_logprob; i++)
-			scratch[i].logit = params->seen[i] >= 0 && params->seen[i] < vocab ? logits[params->seen[i]] : 0;
-		apply_penalties(logits, vocab, params);
-		best = greatest(logits, vocab);
-		if (best < 0)
-			return false;
-		result->token = best;
-		result->logprob = params->want_logprob ? (float) (logits[best] - normaliser) : 0;
-		for (int i = 0; i < params->seen_count && params->want_logprob; i++)
-		{
-			if (params->seen[i] == best)
-				result->logprob = (float) (scratch[i].logit - normaliser);
-		}
-	}
-	if (params->temperature <= 0)
-		return true;
-
 	max = logits[best];
-	for (int i = 0; i < vocab; i++)
+	result->token = best;
+	result->logprob = 0;
+
+	if (params->temperature > 0)
 	{
-		if (isfinite(logits[i]))
-			scratch[n++] = (sampler_candidate) {.logit = logits[i],.id = i};
+		for (int i = 0; i < vocab; i++)
+		{
+			if (isfinite(logits[i]))
+				scratch[n++] = (sampler_candidate) {.logit = logits[i],.id = i};
+		}
+		if (params->top_k > 0 && params->top_k < n)
+		{
+			select_first(scratch, n, params->top_k);
+			n = params->top_k;
+			qsort(scratch, (size_t) n, sizeof(*scratch), compare_candidates);
+		}
+		if (params->top_p < 1)
+			n = keep_top_p(scratch, n, max, params);
+		if (params->min_p > 0)
+			n = keep_min_p(scratch, n, max, params);
+		result->token = draw(scratch, n, max, params);
 	}
-	if (params->top_k > 0 && params->top_k < n)
-	{
-		select_first(scratch, n, params->top_k);
-		n = params->top_k;
-		qsort(scratch, (size_t) n, sizeof(*scratch), compare_candidates);
-	}
-	if (params->top_p < 1)
-		n = keep_top_p(scratch, n, max, params);
-	if (params->min_p > 0)
-		n = keep_min_p(scratch, n, max, params);
-	result->token = draw(scratch, n, max, params);
 	if (params->want_logprob)
-		result->logprob = (float) (logits[result->token] - normaliser);
+		result->logprob = (float) (logits[result->token] - log_sum_exp(logits, vocab, max));
 	return true;
 }

@@ -33,7 +33,7 @@ typedef struct sampler_params
 typedef struct sampler_result
 {
 	int32_t		token;
-	float		logprob;		/* of the token, before penalties and temperature; 0 if not wanted */
+	float		logprob;		/* of the token, after penalties, before temperature; 0 if not wanted */
 } sampler_result;
 
 /* logits: [vocab], changed in place; scratch: [vocab] pairs owned by the caller. Returns false

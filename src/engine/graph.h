@@ -1,0 +1,58 @@
+/*
+ * graph.h: the forward pass of a model over the backend's table.
+ *
+ *     graph *g = graph_open(&device, m, &limits, &error);
+ *     graph_encode(g, &batch, vectors, &error);            // BERT: one vector per sequence
+ *     graph_decode(g, &batch, &outputs, &error);           // Llama: one token per output row
+ *
+ * Holds a model's weights, constants and activations on one device. Everything is
+ * allocated by graph_open; a pass allocates nothing. Knows neither requests nor text.
+ */
+#ifndef RAG_ENGINE_GRAPH_H
+#define RAG_ENGINE_GRAPH_H
+
+#include "engine/backend.h"
+
+typedef struct graph graph;
+
+typedef struct graph_device
+{
+	const backend_ops *ops;
+	backend_device *device;
+} graph_device;
+
+typedef struct graph_limits
+{
+	int			max_rows;		/* tokens of a step */
+	int			max_sequences;	/* of a step */
+	int			max_len;		/* positions of a sequence */
+	int			kv_blocks;		/* Llama: blocks of KV_BLOCK_SIZE tokens */
+	model_pooling pooling;		/* BERT */
+} graph_limits;
+
+/* The rows whose next token is wanted, and how to choose it. */
+typedef struct graph_outputs
+{
+	int			count;
+	const int32_t *rows;		/* [count] rows of the batch */
+	const sampler_params *const *params;	/* [count] */
+	sampler_result *results;	/* [count] */
+	float	   *logits;			/* [count, vocab] wanted on the host too, or NULL */
+} graph_outputs;
+
+extern graph *graph_open(const graph_device *device, const model *m, const graph_limits *limits,
+						 engine_error *error);
+extern void graph_close(graph *g);
+extern uint64_t graph_memory(const graph *g);	/* bytes of weights, KV cache and activations, about */
+extern backend_kv *graph_kv(const graph *g);
+
+/* vectors: [sequences, hidden], pooled and normalised as the model says; with a classifier:
+ * [sequences, labels] scores. */
+extern bool graph_encode(graph *g, const backend_batch *batch, float *vectors,
+						 engine_error *error);
+/* width of a row of vectors */
+extern int	graph_encode_width(const graph *g);
+extern bool graph_decode(graph *g, const backend_batch *batch, const graph_outputs *outputs,
+						 engine_error *error);
+
+#endif							/* RAG_ENGINE_GRAPH_H */
