@@ -1,0 +1,13 @@
+/*
+ * report.h: an engine's error as PostgreSQL's.
+ */
+#ifndef RAG_SERVE_REPORT_H
+#define RAG_SERVE_REPORT_H
+
+#include "engine/error.h"
+
+/* message is UTF-8, not NUL-terminated; model may be empty. */
+extern void pg_attribute_noreturn() ReportEngineError(uint32 code, const char *message, Size length,
+													  const char *model);
+
+#endif							/* RAG_SERVE_REPORT_H */

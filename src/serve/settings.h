@@ -1,0 +1,47 @@
+/*
+ * settings.h: the settings "rag.*".
+ *
+ * What touches files or the machine is set in postgresql.conf only; a session chooses
+ * models and sampling. The settings of the index are the access method's own.
+ */
+#ifndef RAG_SERVE_SETTINGS_H
+#define RAG_SERVE_SETTINGS_H
+
+enum
+{
+	DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA
+};
+
+typedef struct RagSettings
+{
+	/* the server's, at its start */
+	int			max_channels;
+	/* the server's, read when an engine is started */
+	int			threads;		/* 0: all cores */
+	int			max_batched_tokens; /* 0: the engine's choice */
+	int			device;			/* DEVICE_* */
+	char	   *engine_path;	/* empty: rag-engine beside the module */
+	char	   *preload_models;
+	/* the session's */
+	int			channel_timeout;	/* milliseconds */
+	char	   *embedding_model;
+	char	   *generation_model;
+	int			max_tokens;		/* 0: to the model's limit */
+	double		temperature;
+	double		top_p;
+	double		min_p;
+	int			top_k;			/* 0: all */
+} RagSettings;
+
+extern RagSettings rag_settings;
+
+/* Defines them; preloading: those that only the postmaster may define as well. */
+extern void SettingsDefine(bool preloading);
+
+/* "auto", "cpu" or "cuda" */
+extern const char *SettingsDeviceName(int device);
+
+/* The engine program: rag.engine_path or the file beside this module (palloc'd). */
+extern char *SettingsEnginePath(void);
+
+#endif							/* RAG_SERVE_SETTINGS_H */
