@@ -161,12 +161,12 @@ place(const gguf_cursor *c, table_tensor *t, uint64_t offset, const unsigned cha
 }
 
 static bool
-check_overlap(const gguf_cursor *c, table_tensor *tensors, size_t count)
+check_overlap(const gguf_cursor *c, tensor_table *table, size_t first)
 {
-	tensor_sort_by_place(tensors, count);
-	for (size_t i = 1; i < count; i++)
+	tensor_table_sort_places(table, first);
+	for (size_t i = first + 1; i < table->count; i++)
 	{
-		const table_tensor *t = &tensors[i];
+		const table_tensor *t = &table->tensors[i];
 
 		if ((size_t) (t->data - t[-1].data) < t[-1].bytes)
 			return engine_fail(c->error, ENGINE_CORRUPT, "%s: tensors \"%s\" and \"%s\" overlap",
@@ -199,6 +199,6 @@ gguf_read_tensors(const gguf *g, gguf_cursor *c, size_t count, tensor_table *tab
 		good = place(c, &table->tensors[first + i], offsets[i],
 					 c->data + (size > 0 ? start : c->size), size);
 	free(offsets);
-	return good && check_overlap(c, table->tensors + first, count) &&
+	return good && check_overlap(c, table, first) &&
 		tensor_table_sort(table, c->error);
 }

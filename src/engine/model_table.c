@@ -100,10 +100,10 @@ compare_places(const void *a, const void *b)
 }
 
 void
-tensor_sort_by_place(table_tensor *tensors, size_t count)
+tensor_table_sort_places(tensor_table *table, size_t first)
 {
-	if (count > 1)
-		qsort(tensors, count, sizeof(*tensors), compare_places);
+	if (table->count > first + 1)
+		qsort(table->tensors + first, table->count - first, sizeof(table_tensor), compare_places);
 }
 
 void

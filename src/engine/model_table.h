@@ -46,8 +46,8 @@ extern table_tensor *tensor_table_add(tensor_table *table, const char *file, con
 extern bool tensor_table_sort(tensor_table *table, engine_error *error);
 extern table_tensor *tensor_table_find(const tensor_table *table, const char *name);
 
-/* Some of a table's tensors, all of one file, in the order of their data. */
-extern void tensor_sort_by_place(table_tensor *tensors, size_t count);
+/* The tensors from first on, all of one file, in the order of their data. */
+extern void tensor_table_sort_places(tensor_table *table, size_t first);
 extern void tensor_table_free(tensor_table *table);
 
 /* "[2048, 512]" for messages; out has TABLE_SHAPE_SIZE bytes. */

@@ -156,18 +156,19 @@ read_tensor(const safetensors_reader *r, const json_value *entry)
 }
 
 static bool
-check_cover(const safetensors_reader *r, table_tensor *tensors, size_t count)
+check_cover(const safetensors_reader *r, size_t first)
 {
 	const unsigned char *end = r->data;
 
-	tensor_sort_by_place(tensors, count);
-	for (size_t i = 0; i < count; i++)
+	tensor_table_sort_places(r->table, first);
+	for (size_t i = first; i < r->table->count; i++)
 	{
-		if (tensors[i].data != end)
-			return engine_fail(r->error, ENGINE_CORRUPT,
-							   "%s: tensor \"%s\" %s the one before it", r->file, tensors[i].name,
-							   tensors[i].data < end ? "overlaps" : "does not follow");
-		end += tensors[i].bytes;
+		const table_tensor *t = &r->table->tensors[i];
+
+		if (t->data != end)
+			return engine_fail(r->error, ENGINE_CORRUPT, "%s: tensor \"%s\" %s the one before it",
+							   r->file, t->name, t->data < end ? "overlaps" : "does not follow");
+		end += t->bytes;
 	}
 	if (end != r->data + r->size)
 		return engine_fail(r->error, ENGINE_CORRUPT, "%s: %zu bytes of data belong to no tensor",
@@ -189,7 +190,7 @@ read_header(const safetensors_reader *r, const json_value *root)
 		if (strcmp(entry->key, "__metadata__") != 0 && !read_tensor(r, entry))
 			return false;
 	}
-	return check_cover(r, r->table->tensors + first, r->table->count - first);
+	return check_cover(r, first);
 }
 
 bool

@@ -241,6 +241,19 @@ test_good(void)
 	}
 }
 
+/* A vocabulary alone is such a file. */
+static void
+test_no_tensors(void)
+{
+	bytes		b = header(3, 0, 0);
+	outcome    *o = parse(b.data, b.length);
+
+	ok(o->g && o->g->count == 0 && o->table.count == 0 && gguf_find(o->g, "key") == NULL &&
+	   tensor_table_find(&o->table, "t") == NULL, "a file of nothing but a header");
+	outcome_free(o);
+	bytes_free(&b);
+}
+
 /* Every file that is cut short is refused; nothing is read beyond its end. */
 static void
 test_truncated(void)
@@ -534,6 +547,7 @@ int
 main(void)
 {
 	test_good();
+	test_no_tensors();
 	test_truncated();
 	test_mutated();
 	test_bad_header();

@@ -94,6 +94,19 @@ test_good(void)
 }
 
 static void
+test_no_tensors(void)
+{
+	bytes		file = {0};
+	outcome    *o;
+
+	build_safetensors(&file, "{}", 0);
+	o = parse(file.data, file.length);
+	ok(o->good && o->table.count == 0, "a file without tensors");
+	outcome_free(o);
+	bytes_free(&file);
+}
+
+static void
 test_truncated_and_mutated(void)
 {
 	static const unsigned char masks[] = {0x01, 0x80, 0xFF};
@@ -234,6 +247,7 @@ int
 main(void)
 {
 	test_good();
+	test_no_tensors();
 	test_truncated_and_mutated();
 	test_wrong_headers();
 	test_many();
