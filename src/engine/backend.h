@@ -81,9 +81,18 @@ typedef struct backend_kv_config
 	int			layers;
 	int			kv_heads;
 	int			head_size;
-	int			block_size;		/* tokens of a block */
+	int			block_size;		/* tokens of a block: a multiple of 16 */
 	int			blocks;
 } backend_kv_config;
+
+/* What a weight is for. An embedding that is the output matrix too ("tied") is WEIGHT_BOTH; one that
+ * is not is WEIGHT_GATHER, which may have a layout of its own. */
+typedef enum backend_weight_use
+{
+	WEIGHT_LINEAR = 0,			/* linear() */
+	WEIGHT_BOTH = 1,			/* linear() and embed() */
+	WEIGHT_GATHER = 2			/* embed(); one part */
+} backend_weight_use;
 
 /* out[r] = tokens[id(r)] (+ positions[position(r)] + types[type(r)]) */
 typedef struct backend_embed
@@ -228,11 +237,11 @@ typedef struct backend_ops
 
 	/*
 	 * A weight made of 1-3 tensors of equal columns, one under the other (fused q, k, v; gate, up);
-	 * their types may differ. embedding: its rows will be gathered by embed() (and it may be used by
-	 * linear() as well). Safe to call from a thread of its own while steps run.
+	 * their types may differ. The tensors' data is not needed any more afterwards. Safe to call from
+	 * a thread of its own while steps run.
 	 */
 	backend_weight *(*upload_weight) (backend_device *d, const model_tensor *const *parts,
-									  int count, bool embedding, engine_error *error);
+									  int count, backend_weight_use use, engine_error *error);
 	void		(*free_weight) (backend_device *d, backend_weight *w);
 	backend_kv *(*alloc_kv) (backend_device *d, const backend_kv_config *config,
 							 engine_error *error);

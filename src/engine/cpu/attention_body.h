@@ -1,0 +1,302 @@
+/*
+ * attention_body.h: softmax(q . K^T) . V with running maxima and sums (Milakov and
+ * Gimelshein 2018; Dao et al. 2022), written once over `vec`.
+ *
+ * A row visits the tiles of keys in order, and in a tile all lanes, keys that it may not
+ * see with weight 0. A tile that it does not see at all changes nothing: its maximum and
+ * sum stay, and its output is multiplied by 1 and increased by 0. So a row gets the same
+ * bits whichever rows keep it company.
+ */
+#ifndef RAG_ENGINE_CPU_ATTENTION_BODY_H
+#define RAG_ENGINE_CPU_ATTENTION_BODY_H
+
+#include <math.h>
+#include <string.h>
+
+#include "engine/cpu/float_body.h"
+
+#define KEY_PANELS (ATTENTION_KEYS / PANEL_OUTPUTS)
+
+/* The parts of the scratch memory. head_pad: head_size rounded up to whole panels. */
+typedef struct attention_state
+{
+	int			head_pad;
+	float	   *keys;			/* [KEY_PANELS][head_size][32] */
+	float	   *values;			/* [head_pad / 32][ATTENTION_KEYS][32] */
+	float	   *queries;		/* [rows / 16] tiles of head_size columns */
+	float	   *out;			/* [rows / 16][head_pad / 32][16][32] */
+	float	   *scores;			/* [KEY_PANELS][16][32] */
+	float	   *weights;		/* [16][ATTENTION_KEYS] */
+	float	   *sums;			/* [rows][16]: to be added up at the end */
+	float	   *maxima;			/* [rows] */
+} attention_state;
+
+VEC_INLINE void
+attention_layout(attention_state *s, const attention_args *args)
+{
+	size_t		head_pad = (size_t) (args->head_size + PANEL_OUTPUTS - 1) / PANEL_OUTPUTS *
+		PANEL_OUTPUTS;
+
+	s->head_pad = (int) head_pad;
+	s->keys = args->scratch;
+	s->values = s->keys + ATTENTION_KEYS * head_pad;
+	s->queries = s->values + ATTENTION_KEYS * head_pad;
+	s->out = s->queries + ATTENTION_ROWS * head_pad;
+	s->scores = s->out + ATTENTION_ROWS * head_pad;
+	s->weights = s->scores + TILE_ROWS * ATTENTION_KEYS;
+	s->sums = s->weights + TILE_ROWS * ATTENTION_KEYS;
+	s->maxima = s->sums + ATTENTION_ROWS * 16;
+}
+
+/* 16 floats from i on of an array of n, zeros beyond. */
+VEC_INLINE vec
+attention_load(const float *x, int i, int n)
+{
+	if (n - i >= 16)
+		return vec_load(x + i);
+	return n > i ? vec_load_first(x + i, n - i) : vec_zero();
+}
+
+static void
+stage_rows(const attention_state *s, const attention_args *args, int first, int count)
+{
+	const attention_source *source = args->source;
+	size_t		head_size = (size_t) args->head_size;
+
+	for (int k = 0; k < ATTENTION_KEYS; k += 16)
+	{
+		float	   *panel = s->keys + (size_t) (k / PANEL_OUTPUTS) * head_size * PANEL_OUTPUTS +
+			k % PANEL_OUTPUTS;
+		const float *row = source->keys + (size_t) (first + k) * source->row_stride;
+		size_t		e = 0;
+
+		if (count - k >= 16)
+		{
+			for (; e + 16 <= head_size; e += 16)
+				vec_transpose(panel + e * PANEL_OUTPUTS, PANEL_OUTPUTS, row + e,
+							  source->row_stride);
+		}
+		for (; e < head_size; e++)
+		{
+			for (int i = 0; i < 16; i++)
+				panel[e * PANEL_OUTPUTS + (size_t) i] =
+					k + i < count ? row[(size_t) i * source->row_stride + e] : 0.0f;
+		}
+	}
+	for (int k = 0; k < ATTENTION_KEYS; k++)
+	{
+		const float *row = source->values + (size_t) (first + k) * source->row_stride;
+
+		for (int e = 0; e < s->head_pad; e += 16)
+			vec_store(s->values + (size_t) (e / PANEL_OUTPUTS * ATTENTION_KEYS + k) * PANEL_OUTPUTS +
+					  e % PANEL_OUTPUTS,
+					  k < count ? attention_load(row, e, args->head_size) : vec_zero());
+	}
+}
+
+/* 16 halves from i on of an array of n, zeros beyond. */
+VEC_INLINE vec
+attention_load_half(const uint16_t *x, int i, int n)
+{
+	uint16_t	padded[16] = {0};
+
+	if (n - i >= 16)
+		return vec_load_half(x + i);
+	for (int j = 0; j < n - i; j++)
+		padded[j] = x[i + j];
+	return vec_load_half(padded);
+}
+
+static void
+stage_cache(const attention_state *s, const attention_args *args, int first, int count)
+{
+	const attention_source *source = args->source;
+	size_t		head_size = (size_t) args->head_size;
+	size_t		block_size = (size_t) source->block_size;
+
+	for (int k = 0; k < ATTENTION_KEYS; k += 16)
+	{
+		float	   *panel = s->keys + (size_t) (k / PANEL_OUTPUTS) * head_size * PANEL_OUTPUTS +
+			k % PANEL_OUTPUTS;
+		size_t		position = (size_t) (first + k);
+		const uint16_t *block = NULL;
+		const uint16_t *keys = NULL;
+
+		if (k < count)
+		{
+			block = source->cache +
+				(size_t) source->blocks[position / block_size] * source->block_stride;
+			keys = block + position % block_size * head_size;
+		}
+		for (size_t e = 0; e < head_size; e++)
+			vec_store(panel + e * PANEL_OUTPUTS,
+					  keys != NULL ? vec_load_half(keys + e * 16) : vec_zero());
+		for (int i = 0; i < 16; i++)
+		{
+			const uint16_t *value = block == NULL ? NULL :
+				block + (block_size + position % block_size + (size_t) i) * head_size;
+
+			for (int e = 0; e < s->head_pad; e += 16)
+				vec_store(s->values +
+						  (size_t) (e / PANEL_OUTPUTS * ATTENTION_KEYS + k + i) * PANEL_OUTPUTS +
+						  e % PANEL_OUTPUTS,
+						  k + i < count ? attention_load_half(value, e, args->head_size) :
+						  vec_zero());
+		}
+	}
+}
+
+/*
+ * One row of scores to weights e^(score - maximum), and what became of its maximum and
+ * sum. Returns the factor for what was summed before.
+ */
+VEC_INLINE float
+soften_row(const attention_state *s, int row, int r, int visible)
+{
+	vec			x[ATTENTION_KEYS / 16];
+	vec			greatest;
+	vec			maximum;
+	vec			sum = vec_zero();
+	float		before = s->maxima[row];
+	float		after;
+	float		factor = 1.0f;
+
+#pragma GCC unroll 4
+	for (int i = 0; i < ATTENTION_KEYS / 16; i++)
+	{
+		x[i] = vec_load(s->scores + (i / 2 * TILE_ROWS + r) * PANEL_OUTPUTS + i % 2 * 16);
+		if (visible < (i + 1) * 16)
+			x[i] = vec_keep_first(x[i], visible > i * 16 ? visible - i * 16 : 0,
+								  vec_set(-INFINITY));
+	}
+	greatest = vec_max(vec_max(x[0], x[1]), vec_max(x[2], x[3]));
+	after = vec_greatest(greatest);
+	after = after > before ? after : before;
+	maximum = vec_set(after);
+#pragma GCC unroll 4
+	for (int i = 0; i < ATTENTION_KEYS / 16; i++)
+	{
+		x[i] = math_exp(vec_sub(x[i], maximum));
+		vec_store(s->weights + r * ATTENTION_KEYS + i * 16, x[i]);
+		sum = vec_add(sum, x[i]);
+	}
+	if (after != before)
+	{
+		float		lanes[16];
+
+		vec_store(lanes, math_exp(vec_set(before - after)));
+		factor = lanes[0];
+		s->maxima[row] = after;
+	}
+	vec_store(s->sums + row * 16, vec_fma(vec_load(s->sums + row * 16), vec_set(factor), sum));
+	return factor;
+}
+
+/* One tile of queries meets one tile of keys, those from position `first` on. */
+static void
+attend_tile(const attention_state *s, const attention_args *args, int tile, int first)
+{
+	int			row = tile * TILE_ROWS;
+	int			rows = args->rows - row < TILE_ROWS ? args->rows - row : TILE_ROWS;
+	int			stride = args->rows < TILE_ROWS ? args->rows : TILE_ROWS;
+	int			seen = 0;
+	float	   *out = s->out + row * s->head_pad;
+
+	for (int r = 0; r < rows; r++)
+		seen = args->visible[row + r] - first > seen ? args->visible[row + r] - first : seen;
+	if (seen == 0)
+		return;
+	seen = seen < ATTENTION_KEYS ? seen : ATTENTION_KEYS;
+
+	memset(s->scores, 0, sizeof(float) * TILE_ROWS * ATTENTION_KEYS);
+	for (int p = 0; p * PANEL_OUTPUTS < seen; p++)
+		multiply_tile(s->scores + p * TILE_ROWS * PANEL_OUTPUTS,
+					  s->queries + row * args->head_size, 1, (size_t) stride,
+					  s->keys + p * args->head_size * PANEL_OUTPUTS, args->head_size, rows);
+	for (int r = 0; r < rows; r++)
+	{
+		float		factor = soften_row(s, row + r, r, args->visible[row + r] - first);
+
+		if (factor != 1.0f)
+		{
+			for (int e = 0; e < s->head_pad; e += 16)
+			{
+				float	   *o = out + (e / PANEL_OUTPUTS * TILE_ROWS + r) * PANEL_OUTPUTS +
+					e % PANEL_OUTPUTS;
+
+				vec_store(o, vec_fma(vec_load(o), vec_set(factor), vec_zero()));
+			}
+		}
+	}
+	for (int p = 0; p < s->head_pad / PANEL_OUTPUTS; p++)
+		multiply_tile(out + p * TILE_ROWS * PANEL_OUTPUTS, s->weights, ATTENTION_KEYS, 1,
+					  s->values + p * ATTENTION_KEYS * PANEL_OUTPUTS, seen, rows);
+}
+
+static void
+attention_start(const attention_state *s, const attention_args *args)
+{
+	int			stride = args->rows < TILE_ROWS ? args->rows : TILE_ROWS;
+
+	for (int row = 0; row < args->rows; row++)
+	{
+		float	   *tile = s->queries + row / TILE_ROWS * TILE_ROWS * args->head_size +
+			row % TILE_ROWS;
+
+		for (int e = 0; e < args->head_size; e++)
+			tile[e * stride] = args->queries[row][e] * args->scale;
+		s->maxima[row] = -INFINITY;
+	}
+	memset(s->sums, 0, sizeof(float) * 16 * (size_t) args->rows);
+	memset(s->out, 0, sizeof(float) * (size_t) ((args->rows + TILE_ROWS - 1) / TILE_ROWS *
+												TILE_ROWS * s->head_pad));
+}
+
+static void
+attention_finish(const attention_state *s, const attention_args *args)
+{
+	for (int row = 0; row < args->rows; row++)
+	{
+		const float *out = s->out + row / TILE_ROWS * TILE_ROWS * s->head_pad;
+		vec			factor = vec_set(1.0f / vec_sum(vec_load(s->sums + row * 16)));
+
+		for (int e = 0; e < args->head_size; e += 16)
+		{
+			vec			o = vec_mul(factor, vec_load(out + (e / PANEL_OUTPUTS * TILE_ROWS +
+															row % TILE_ROWS) * PANEL_OUTPUTS +
+													 e % PANEL_OUTPUTS));
+
+			if (args->head_size - e >= 16)
+				vec_store(args->out[row] + e, o);
+			else
+				vec_store_first(args->out[row] + e, o, args->head_size - e);
+		}
+	}
+}
+
+static void
+attention_attend(const attention_args *args)
+{
+	attention_state s;
+	int			end = 0;
+
+	attention_layout(&s, args);
+	attention_start(&s, args);
+	for (int r = 0; r < args->rows; r++)
+		end = args->visible[r] > end ? args->visible[r] : end;
+	for (int first = 0; first < end; first += ATTENTION_KEYS)
+	{
+		int			count = args->keys - first < ATTENTION_KEYS ? args->keys - first :
+			ATTENTION_KEYS;
+
+		if (args->source->cache != NULL)
+			stage_cache(&s, args, first, count);
+		else
+			stage_rows(&s, args, first, count);
+		for (int tile = 0; tile * TILE_ROWS < args->rows; tile++)
+			attend_tile(&s, args, tile, first);
+	}
+	attention_finish(&s, args);
+}
+
+#endif							/* RAG_ENGINE_CPU_ATTENTION_BODY_H */

@@ -1,0 +1,192 @@
+/*
+ * float_body.h: the f32 matrix product, and what surrounds it, written once over `vec`.
+ *
+ * A file that includes this has included one of the vec_*.h and defined
+ *     FLOAT_ROWS      rows that are multiplied at a time
+ *     FLOAT_VECS      1 or 2: vectors of a panel's 32 outputs that are held for each
+ * so that FLOAT_ROWS * FLOAT_VECS running sums, the panel's vectors and one input fit
+ * the register file.
+ */
+#ifndef RAG_ENGINE_CPU_FLOAT_BODY_H
+#define RAG_ENGINE_CPU_FLOAT_BODY_H
+
+#include <math.h>
+
+#include "engine/cpu/kernels.h"
+#include "engine/cpu/math_body.h"
+
+/*
+ * sums[r][0..) += sum over k of a[r * row_stride + k * column_stride] * b[k][0..), for FLOAT_VECS
+ * vectors. rows is a constant at every call, so the loops over it disappear.
+ */
+VEC_INLINE void
+multiply_rows(float *sums, const float *a, size_t row_stride, size_t column_stride,
+			  const float *b, int columns, const int rows)
+{
+	vec			c[FLOAT_ROWS][FLOAT_VECS];
+
+#pragma GCC unroll 16
+	for (int r = 0; r < rows; r++)
+	{
+#pragma GCC unroll 2
+		for (int v = 0; v < FLOAT_VECS; v++)
+			c[r][v] = vec_load(sums + r * PANEL_OUTPUTS + v * 16);
+	}
+	for (int k = 0; k < columns; k++, a += column_stride, b += PANEL_OUTPUTS)
+	{
+		vec			w[FLOAT_VECS];
+
+#pragma GCC unroll 2
+		for (int v = 0; v < FLOAT_VECS; v++)
+			w[v] = vec_load(b + v * 16);
+#pragma GCC unroll 16
+		for (int r = 0; r < rows; r++)
+		{
+			vec			x = vec_set(a[(size_t) r * row_stride]);
+
+#pragma GCC unroll 2
+			for (int v = 0; v < FLOAT_VECS; v++)
+				c[r][v] = vec_fma(x, w[v], c[r][v]);
+		}
+	}
+#pragma GCC unroll 16
+	for (int r = 0; r < rows; r++)
+	{
+#pragma GCC unroll 2
+		for (int v = 0; v < FLOAT_VECS; v++)
+			vec_store(sums + r * PANEL_OUTPUTS + v * 16, c[r][v]);
+	}
+}
+
+/* All rows of a tile, as evenly cut as FLOAT_ROWS allows. */
+VEC_INLINE void
+multiply_tile(float *sums, const float *a, size_t row_stride, size_t column_stride,
+			  const float *b, int columns, int rows)
+{
+	int			passes = (rows + FLOAT_ROWS - 1) / FLOAT_ROWS;
+
+	for (int pass = 0, first = 0; pass < passes; pass++)
+	{
+		int			count = (rows - first + passes - pass - 1) / (passes - pass);
+
+		for (int v = 0; v < PANEL_OUTPUTS; v += 16 * FLOAT_VECS)
+		{
+			float	   *s = sums + first * PANEL_OUTPUTS + v;
+			const float *x = a + (size_t) first * row_stride;
+
+			switch (count)
+			{
+#define MULTIPLY_CASE(n) \
+				case n: \
+					if (n <= FLOAT_ROWS) \
+						multiply_rows(s, x, row_stride, column_stride, b + v, columns, \
+									  n <= FLOAT_ROWS ? n : 1); \
+					break
+				MULTIPLY_CASE(1);
+				MULTIPLY_CASE(2);
+				MULTIPLY_CASE(3);
+				MULTIPLY_CASE(4);
+				MULTIPLY_CASE(5);
+				MULTIPLY_CASE(6);
+				MULTIPLY_CASE(7);
+				MULTIPLY_CASE(8);
+#undef MULTIPLY_CASE
+			}
+		}
+		first += count;
+	}
+}
+
+static void
+float_multiply(float *sums, const float *tile, int stride, const float *panel, int columns,
+			   int rows)
+{
+	multiply_tile(sums, tile, 1, (size_t) stride, panel, columns, rows);
+}
+
+static void
+float_pack(float *tile, int stride, const float *in, int columns, int rows)
+{
+	int			k = 0;
+
+	if (rows == TILE_ROWS && stride == TILE_ROWS)
+	{
+		for (; k + 16 <= columns; k += 16)
+			vec_transpose(tile + (size_t) k * TILE_ROWS, TILE_ROWS, in + k, (size_t) columns);
+	}
+	for (; k < columns; k++)
+	{
+		for (int r = 0; r < rows; r++)
+			tile[(size_t) k * (size_t) stride + (size_t) r] =
+				in[(size_t) r * (size_t) columns + (size_t) k];
+	}
+}
+
+static void
+float_expand_half(float *out, const uint16_t *in, size_t count)
+{
+	for (size_t i = 0; i < count; i += 16)
+		vec_store(out + i, vec_load_half(in + i));
+}
+
+static void
+float_expand_bfloat(float *out, const uint16_t *in, size_t count)
+{
+	for (size_t i = 0; i < count; i += 16)
+		vec_store(out + i, vec_load_bfloat(in + i));
+}
+
+VEC_INLINE vec
+apply_epilogue(vec x, const backend_epilogue epilogue)
+{
+	if (epilogue == EPILOGUE_GELU)
+		return math_gelu(x);
+	if (epilogue == EPILOGUE_TANH)
+		return math_tanh(x);
+	return x;
+}
+
+VEC_INLINE void
+finish_rows(const finish_args *args, const backend_epilogue epilogue)
+{
+	float		padded[PANEL_OUTPUTS] = {0};
+
+	for (int i = 0; args->bias != NULL && i < args->width; i++)
+		padded[i] = args->bias[i];
+	for (int r = 0; r < args->rows; r++)
+	{
+		float	   *out = args->out + (size_t) r * args->out_stride;
+
+		for (int i = 0; i < args->width; i += 16)
+		{
+			vec			x = vec_load(args->sums + r * PANEL_OUTPUTS + i);
+
+			if (args->bias != NULL)
+				x = vec_add(x, vec_load(padded + i));
+			x = apply_epilogue(x, epilogue);
+			if (args->width - i >= 16)
+				vec_store(out + i, x);
+			else
+				vec_store_first(out + i, x, args->width - i);
+		}
+	}
+}
+
+static void
+float_finish(const finish_args *args)
+{
+	switch (args->epilogue)
+	{
+		case EPILOGUE_NONE:
+			finish_rows(args, EPILOGUE_NONE);
+			break;
+		case EPILOGUE_GELU:
+			finish_rows(args, EPILOGUE_GELU);
+			break;
+		case EPILOGUE_TANH:
+			finish_rows(args, EPILOGUE_TANH);
+			break;
+	}
+}
+
+#endif							/* RAG_ENGINE_CPU_FLOAT_BODY_H */

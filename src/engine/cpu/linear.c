@@ -1,0 +1,215 @@
+/*
+ * linear.c: out = epilogue(in . weight^T + bias).
+ *
+ * The input is packed once (and quantised once, where parts of the weight are), then
+ * threads take panels of 32 outputs. A panel meets all rows of a group chunk by chunk of
+ * columns, so that the chunk, unpacked, stays in the first-level cache while the rows pass
+ * by; the running sums wait in the thread's scratch memory between chunks. One row takes
+ * the same road: unpacking is cheaper than reading the weight from memory.
+ */
+#include <string.h>
+
+#include "engine/cpu/device.h"
+
+typedef struct linear_job
+{
+	backend_device *d;
+	const backend_linear *args;
+	const float *in;			/* of these rows */
+	float	   *out;
+	int			columns;
+	int			outputs;
+	int			rows;
+	int			stride;			/* rows side by side in a tile */
+	int			group;			/* rows that meet a panel together */
+	int			panels;			/* of all parts */
+	bool		has_float;
+	bool		has_quantized;
+} linear_job;
+
+static bool
+is_quantized(tensor_type type)
+{
+	return type != TYPE_F32 && type != TYPE_F16 && type != TYPE_BF16;
+}
+
+static void
+pack_tiles(void *arg, int begin, int end, int thread)
+{
+	const linear_job *job = arg;
+	const backend_device *d = job->d;
+
+	(void) thread;
+	for (int tile = begin; tile < end; tile++)
+	{
+		int			first = tile * TILE_ROWS;
+		int			rows = job->rows - first < TILE_ROWS ? job->rows - first : TILE_ROWS;
+		const float *in = job->in + (size_t) first * (size_t) job->columns;
+
+		if (job->has_float)
+			d->kernels.real->pack(d->input + (size_t) first * (size_t) job->columns, job->stride,
+								  in, job->columns, rows);
+		if (job->has_quantized)
+		{
+			quant_word *to = d->quantized + (size_t) first * (size_t) job->columns /
+				QUANT_COLUMNS * QUANT_WORDS;
+
+			for (int r = 0; r < rows; r++)
+				d->kernels.integer->quantize(to, job->stride, r,
+											 in + (size_t) r * (size_t) job->columns, job->columns);
+		}
+	}
+}
+
+/* sums of rows [first, first + rows) and one panel of f32, f16 or bf16 */
+static void
+multiply_float(const linear_job *job, const weight_part *part, const uint8_t *panel, float *sums,
+			   int first, int rows)
+{
+	const float_kernels *kernels = job->d->kernels.real;
+	float	   *expanded = sums + LINEAR_SUMS;
+
+	for (int k = 0; k < job->columns; k += FLOAT_CHUNK)
+	{
+		int			columns = job->columns - k < FLOAT_CHUNK ? job->columns - k : FLOAT_CHUNK;
+		size_t		offset = (size_t) k * PANEL_OUTPUTS;
+		const float *weights = expanded;
+
+		if (part->type == TYPE_F32)
+			weights = (const float *) panel + offset;
+		else if (part->type == TYPE_F16)
+			kernels->expand_half(expanded, (const uint16_t *) panel + offset,
+								 (size_t) columns * PANEL_OUTPUTS);
+		else
+			kernels->expand_bfloat(expanded, (const uint16_t *) panel + offset,
+								   (size_t) columns * PANEL_OUTPUTS);
+		for (int r = 0; r < rows; r += TILE_ROWS)
+			kernels->multiply(sums + r * PANEL_OUTPUTS,
+							  job->d->input + (size_t) (first + r) * (size_t) job->columns +
+							  (size_t) k * (size_t) job->stride,
+							  job->stride, weights, columns,
+							  rows - r < TILE_ROWS ? rows - r : TILE_ROWS);
+	}
+}
+
+static void
+multiply_quantized(const linear_job *job, const weight_part *part, const uint8_t *panel,
+				   float *sums, int first, int rows)
+{
+	const integer_kernels *kernels = job->d->kernels.integer;
+	quant_block *unpacked = (quant_block *) (void *) (sums + LINEAR_SUMS);
+	int			blocks = job->columns / QUANT_COLUMNS;
+
+	for (int b = 0; b < blocks; b += QUANT_CHUNK)
+	{
+		int			count = blocks - b < QUANT_CHUNK ? blocks - b : QUANT_CHUNK;
+
+		kernels->unpack[part->type] (unpacked, panel, b, count);
+		for (int r = 0; r < rows; r += TILE_ROWS)
+			kernels->multiply[part->type] (sums + r * PANEL_OUTPUTS,
+										   job->d->quantized +
+										   ((size_t) (first + r) * (size_t) blocks +
+											(size_t) (b * job->stride)) * QUANT_WORDS,
+										   job->stride, unpacked, count,
+										   rows - r < TILE_ROWS ? rows - r : TILE_ROWS);
+	}
+}
+
+/* Items are panels of the first group of rows, then of the next. */
+static void
+multiply_panels(void *arg, int begin, int end, int thread)
+{
+	const linear_job *job = arg;
+	const backend_linear *args = job->args;
+	float	   *sums = job->d->thread[thread].scratch;
+
+	for (int item = begin; item < end; item++)
+	{
+		int			first = item / job->panels * job->group;
+		int			rows = job->rows - first < job->group ? job->rows - first : job->group;
+		int			number = item % job->panels;
+		const weight_part *part = args->weight->parts;
+		const uint8_t *panel;
+		int			output;
+
+		for (; number >= part->panels; part++)
+			number -= part->panels;
+		panel = part->data + (size_t) number * part->panel_bytes;
+		output = part->first + number * PANEL_OUTPUTS;
+		memset(sums, 0, sizeof(float) * PANEL_OUTPUTS * (size_t) rows);
+		if (is_quantized(part->type))
+			multiply_quantized(job, part, panel, sums, first, rows);
+		else
+			multiply_float(job, part, panel, sums, first, rows);
+		job->d->kernels.real->finish(&(finish_args)
+		{
+			.out = job->out + (size_t) first * (size_t) job->outputs + output,
+			.out_stride = (size_t) job->outputs,
+			.sums = sums,
+			.bias = args->bias != NULL ? args->bias->data + output : NULL,
+			.rows = rows,
+			.width = part->first + part->rows - output < PANEL_OUTPUTS ?
+				part->first + part->rows - output : PANEL_OUTPUTS,
+			.epilogue = args->epilogue,
+		});
+	}
+}
+
+/* Items of work to a chunk: few enough to share them evenly, large enough to be worth fetching. */
+static int
+grain_of(int items, int n_threads)
+{
+	int			grain = items / (n_threads * 6);
+
+	return grain < 1 ? 1 : grain;
+}
+
+static void
+run_rows(linear_job *job)
+{
+	int			n_threads = job->d->n_threads;
+	int			tiles = (job->rows + TILE_ROWS - 1) / TILE_ROWS;
+	int			groups;
+
+	job->stride = job->rows < TILE_ROWS ? job->rows : TILE_ROWS;
+	/* one row is packed before another thread would be there to help */
+	threads_run(job->d->pool, pack_tiles, job, tiles, job->rows < TILE_ROWS / 2 ? tiles : 1);
+	groups = (tiles + LINEAR_ROWS / TILE_ROWS - 1) / (LINEAR_ROWS / TILE_ROWS);
+	job->group = (tiles + groups - 1) / groups * TILE_ROWS;
+	groups = (job->rows + job->group - 1) / job->group;
+	threads_run(job->d->pool, multiply_panels, job, groups * job->panels,
+				grain_of(groups * job->panels, n_threads));
+}
+
+engine_code
+linear_run(backend_device *d, const backend_linear *args)
+{
+	const backend_weight *w = args->weight;
+	linear_job	job = {.d = d, .args = args, .columns = w->columns, .outputs = w->rows};
+	size_t		rows_at_once;
+
+	if (w->n_parts == 0 || args->rows < 0 || !device_fits(args->in, args->rows, w->columns) ||
+		!device_fits(args->out, args->rows, w->rows) ||
+		(args->bias != NULL && !device_fits(args->bias, 1, w->rows)))
+		return device_fail(d, ENGINE_INTERNAL, "linear: %d rows of %d x %d do not fit", args->rows,
+						   w->rows, w->columns);
+	for (int i = 0; i < w->n_parts; i++)
+	{
+		job.panels += w->parts[i].panels;
+		job.has_float |= !is_quantized(w->parts[i].type);
+		job.has_quantized |= is_quantized(w->parts[i].type);
+	}
+	rows_at_once = INPUT_FLOATS / (size_t) w->columns / TILE_ROWS * TILE_ROWS;
+	if (rows_at_once == 0)
+		rows_at_once = INPUT_FLOATS / (size_t) w->columns;
+	for (size_t r = 0; r < (size_t) args->rows; r += rows_at_once)
+	{
+		size_t		left = (size_t) args->rows - r;
+
+		job.rows = (int) (left < rows_at_once ? left : rows_at_once);
+		job.in = args->in->data + r * (size_t) w->columns;
+		job.out = args->out->data + r * (size_t) w->rows;
+		run_rows(&job);
+	}
+	return ENGINE_OK;
+}
