@@ -142,9 +142,9 @@ extern engine_code rows_sample(backend_device *d, const backend_sample *args);
 extern engine_code attention_rope(backend_device *d, const backend_rope *args);
 extern engine_code attention_run(backend_device *d, const backend_attention *args);
 
-/* kv.c */
-extern backend_kv *kv_alloc(backend_device *d, const backend_kv_config *config,
-							engine_error *error);
-extern void kv_free(backend_device *d, backend_kv *kv);
+/* cache.c */
+extern backend_kv *cache_alloc(backend_device *d, const backend_kv_config *config,
+							   engine_error *error);
+extern void cache_free(backend_device *d, backend_kv *kv);
 
 #endif							/* RAG_ENGINE_CPU_DEVICE_H */

@@ -197,7 +197,9 @@ read_panel(tensor_type type, const uint8_t *panel, size_t n, int columns, float 
 {
 	size_t		size = type == TYPE_F32 ? 4 : 2;
 
-	for (size_t k = 0; k < (size_t) columns; k++)
+	for (size_t k = 0; k < (size_t) columns && type == TYPE_F32; k++)
+		memcpy(&out[k], panel + (k * PANEL_OUTPUTS + n) * size, size);
+	for (size_t k = 0; k < (size_t) columns && type != TYPE_F32; k++)
 		tensor_dequantize(type, panel + (k * PANEL_OUTPUTS + n) * size, &out[k], 1);
 }
 

@@ -1,5 +1,5 @@
 /*
- * kv.c: the paged cache of keys and values.
+ * cache.c: the paged cache of keys and values.
  *
  * [layer][block][kv_head]: the keys of a block's tokens, [block_size / 16][head_size][16],
  * so that sixteen keys are scored at a time, then its values, [block_size][head_size].
@@ -9,7 +9,7 @@
 #include "engine/cpu/device.h"
 
 backend_kv *
-kv_alloc(backend_device *d, const backend_kv_config *config, engine_error *error)
+cache_alloc(backend_device *d, const backend_kv_config *config, engine_error *error)
 {
 	backend_kv *kv;
 	size_t		elements;
@@ -46,7 +46,7 @@ kv_alloc(backend_device *d, const backend_kv_config *config, engine_error *error
 }
 
 void
-kv_free(backend_device *d, backend_kv *kv)
+cache_free(backend_device *d, backend_kv *kv)
 {
 	(void) d;
 	if (kv == NULL)
