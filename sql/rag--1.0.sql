@@ -2,6 +2,12 @@
 
 \echo Use "CREATE EXTENSION rag" to load this file. \quit
 
+-- What is not for everyday queries: catalog, administration, views. Not IF NOT EXISTS: a schema
+-- that somebody else has made would be theirs to fill.
+CREATE SCHEMA rag;
+COMMENT ON SCHEMA rag IS 'Models, administration and statistics of the extension rag';
+GRANT USAGE ON SCHEMA rag TO PUBLIC;
+
 -- ===========================================================================
 -- The vector type: storage, input and output as pgvector's
 -- ===========================================================================
@@ -388,3 +394,190 @@ COMMENT ON AGGREGATE sum(vector) IS 'the sum of all vectors, element by element'
 -- ===========================================================================
 -- Models: catalog, roles, embed(), generate() and friends
 -- ===========================================================================
+
+-- Roles are shared by all databases and outlive the extension.
+DO $$
+BEGIN
+	CREATE ROLE rag_admin NOLOGIN;
+EXCEPTION
+	WHEN duplicate_object OR unique_violation THEN NULL;
+END
+$$;
+
+CREATE TABLE rag.model (
+	name          text COLLATE "C" PRIMARY KEY CHECK (name <> '' AND octet_length(name) < 64),
+	uri           text NOT NULL,
+	kind          text NOT NULL CHECK (kind IN ('embedding', 'generation', 'rerank')),
+	options       jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(options) = 'object'),
+	dimensions    int CHECK (dimensions > 0),
+	users         text[] NOT NULL DEFAULT '{}',
+	architecture  text NOT NULL,
+	max_model_len int NOT NULL,
+	parameters    bigint NOT NULL
+);
+COMMENT ON TABLE rag.model IS 'Models of this database, made by rag.load_model()';
+COMMENT ON COLUMN rag.model.uri IS 'Absolute path of the model''s file or folder on the server';
+COMMENT ON COLUMN rag.model.options IS 'Options that the model is loaded with';
+COMMENT ON COLUMN rag.model.dimensions IS 'Dimensions of the vectors that it makes';
+COMMENT ON COLUMN rag.model.users IS 'Roles that may use it besides superusers and members of rag_admin; "public" is everybody';
+COMMENT ON COLUMN rag.model.max_model_len IS 'Tokens that it can take in and make together';
+-- paths are for those who may choose them
+GRANT SELECT (name, kind, dimensions, users, architecture, max_model_len, parameters) ON rag.model TO PUBLIC;
+GRANT SELECT, INSERT, UPDATE, DELETE ON rag.model TO rag_admin;
+SELECT pg_catalog.pg_extension_config_dump('rag.model', '');
+
+CREATE FUNCTION rag.load_model(name text, uri text, kind text = NULL, options jsonb = '{}', if_not_exists boolean = false)
+	RETURNS void
+	AS 'MODULE_PATHNAME', 'rag_load_model' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
+COMMENT ON FUNCTION rag.load_model(text, text, text, jsonb, boolean) IS
+	'Loads a model from the server''s files and gives it a name in this database';
+
+CREATE FUNCTION rag.unload_model(name text) RETURNS void
+	AS 'MODULE_PATHNAME', 'rag_unload_model' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION rag.unload_model(text) IS
+	'Frees a model''s memory; its next use loads it again';
+
+CREATE FUNCTION rag.drop_model(name text, if_exists boolean = false) RETURNS void
+	AS 'MODULE_PATHNAME', 'rag_drop_model' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION rag.drop_model(text, boolean) IS
+	'Forgets a model of this database';
+
+CREATE FUNCTION rag.grant_model(name text, role name) RETURNS void
+	AS 'MODULE_PATHNAME', 'rag_grant_model' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION rag.grant_model(text, name) IS
+	'Lets a role, or "public", use a model';
+
+CREATE FUNCTION rag.revoke_model(name text, role name) RETURNS void
+	AS 'MODULE_PATHNAME', 'rag_revoke_model' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION rag.revoke_model(text, name) IS
+	'Takes back what rag.grant_model() gave';
+
+CREATE FUNCTION rag.restart_engine() RETURNS void
+	AS 'MODULE_PATHNAME', 'rag_restart_engine' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION rag.restart_engine() IS
+	'Ends the model engine, with what it is running, and starts another';
+
+-- Embeddings. The first form follows a setting; the second may feed a generated column or an index.
+
+CREATE FUNCTION embed(input text) RETURNS vector
+	AS 'MODULE_PATHNAME', 'rag_embed' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000;
+COMMENT ON FUNCTION embed(text) IS
+	'Embedding of a text by the model that rag.embedding_model names';
+
+CREATE FUNCTION embed(input text, model text, kind text = NULL, dimensions int = NULL) RETURNS vector
+	AS 'MODULE_PATHNAME', 'rag_embed_with' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 10000;
+COMMENT ON FUNCTION embed(text, text, text, int) IS
+	'Embedding of a text, with the model''s prefix for a "query" or a "document", cut to some dimensions';
+
+CREATE FUNCTION embed(inputs text[], model text = NULL, kind text = NULL) RETURNS vector[]
+	AS 'MODULE_PATHNAME', 'rag_embed_array' LANGUAGE C STABLE PARALLEL SAFE COST 100000;
+COMMENT ON FUNCTION embed(text[], text, text) IS
+	'Embeddings of many texts, computed as one batch';
+
+CREATE FUNCTION token_count(input text, model text = NULL) RETURNS int
+	AS 'MODULE_PATHNAME', 'rag_token_count' LANGUAGE C STABLE PARALLEL SAFE COST 1000;
+COMMENT ON FUNCTION token_count(text, text) IS
+	'Number of tokens that a text has for a model';
+
+-- Generation
+
+CREATE FUNCTION generate(
+		prompt text, model text = NULL, system text = NULL, max_tokens int = NULL,
+		temperature double precision = NULL, top_p double precision = NULL, top_k int = NULL, min_p double precision = NULL,
+		seed bigint = NULL, stop text[] = NULL, options jsonb = '{}'
+	) RETURNS text
+	AS 'MODULE_PATHNAME', 'rag_generate' LANGUAGE C VOLATILE PARALLEL SAFE COST 1000000;
+COMMENT ON FUNCTION generate(text, text, text, int, double precision, double precision, int, double precision, bigint, text[], jsonb) IS
+	'Text that a model writes in answer to a prompt';
+
+CREATE FUNCTION generate(
+		messages jsonb, model text = NULL, system text = NULL, max_tokens int = NULL,
+		temperature double precision = NULL, top_p double precision = NULL, top_k int = NULL, min_p double precision = NULL,
+		seed bigint = NULL, stop text[] = NULL, options jsonb = '{}'
+	) RETURNS text
+	AS 'MODULE_PATHNAME', 'rag_generate_messages' LANGUAGE C VOLATILE PARALLEL SAFE COST 1000000;
+COMMENT ON FUNCTION generate(jsonb, text, text, int, double precision, double precision, int, double precision, bigint, text[], jsonb) IS
+	'Text that a model writes to go on with a conversation';
+
+CREATE FUNCTION generate(
+		messages json, model text = NULL, system text = NULL, max_tokens int = NULL,
+		temperature double precision = NULL, top_p double precision = NULL, top_k int = NULL, min_p double precision = NULL,
+		seed bigint = NULL, stop text[] = NULL, options jsonb = '{}'
+	) RETURNS text
+	AS 'MODULE_PATHNAME', 'rag_generate_messages' LANGUAGE C VOLATILE PARALLEL SAFE COST 1000000;
+COMMENT ON FUNCTION generate(json, text, text, int, double precision, double precision, int, double precision, bigint, text[], jsonb) IS
+	'Text that a model writes to go on with a conversation';
+
+CREATE FUNCTION generate(
+		prompts text[], model text = NULL, system text = NULL, max_tokens int = NULL,
+		temperature double precision = NULL, top_p double precision = NULL, top_k int = NULL, min_p double precision = NULL,
+		seed bigint = NULL, stop text[] = NULL, options jsonb = '{}'
+	) RETURNS text[]
+	AS 'MODULE_PATHNAME', 'rag_generate_array' LANGUAGE C VOLATILE PARALLEL SAFE COST 1000000;
+COMMENT ON FUNCTION generate(text[], text, text, int, double precision, double precision, int, double precision, bigint, text[], jsonb) IS
+	'Texts that a model writes in answer to many prompts, computed as one batch';
+
+CREATE FUNCTION generate_stream(
+		prompt text, model text = NULL, system text = NULL, max_tokens int = NULL,
+		temperature double precision = NULL, top_p double precision = NULL, top_k int = NULL, min_p double precision = NULL,
+		seed bigint = NULL, stop text[] = NULL, options jsonb = '{}'
+	) RETURNS SETOF text
+	AS 'MODULE_PATHNAME', 'rag_generate_stream' LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000000 ROWS 100;
+COMMENT ON FUNCTION generate_stream(text, text, text, int, double precision, double precision, int, double precision, bigint, text[], jsonb) IS
+	'Text that a model writes in answer to a prompt, a row for each piece as it is made';
+
+CREATE FUNCTION generate_stream(
+		messages jsonb, model text = NULL, system text = NULL, max_tokens int = NULL,
+		temperature double precision = NULL, top_p double precision = NULL, top_k int = NULL, min_p double precision = NULL,
+		seed bigint = NULL, stop text[] = NULL, options jsonb = '{}'
+	) RETURNS SETOF text
+	AS 'MODULE_PATHNAME', 'rag_generate_stream_messages' LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000000 ROWS 100;
+COMMENT ON FUNCTION generate_stream(jsonb, text, text, int, double precision, double precision, int, double precision, bigint, text[], jsonb) IS
+	'Text that a model writes to go on with a conversation, a row for each piece as it is made';
+
+CREATE FUNCTION generate_stream(
+		messages json, model text = NULL, system text = NULL, max_tokens int = NULL,
+		temperature double precision = NULL, top_p double precision = NULL, top_k int = NULL, min_p double precision = NULL,
+		seed bigint = NULL, stop text[] = NULL, options jsonb = '{}'
+	) RETURNS SETOF text
+	AS 'MODULE_PATHNAME', 'rag_generate_stream_messages' LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000000 ROWS 100;
+COMMENT ON FUNCTION generate_stream(json, text, text, int, double precision, double precision, int, double precision, bigint, text[], jsonb) IS
+	'Text that a model writes to go on with a conversation, a row for each piece as it is made';
+
+-- What the models are doing
+
+CREATE FUNCTION rag.stat_get_activity(
+		OUT pid int, OUT datid oid, OUT usesysid oid, OUT request text, OUT model text, OUT started timestamptz,
+		OUT requests bigint, OUT finished bigint, OUT prompt_tokens bigint, OUT generated_tokens bigint)
+	RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'rag_stat_get_activity' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10;
+COMMENT ON FUNCTION rag.stat_get_activity() IS 'Calls of models that are running, for rag.stat_activity';
+
+CREATE VIEW rag.stat_activity AS
+	SELECT a.pid, d.datname, r.rolname AS usename, a.request, a.model, a.started, a.requests, a.finished,
+		   a.prompt_tokens, a.generated_tokens
+	FROM rag.stat_get_activity() a
+	LEFT JOIN pg_catalog.pg_database d ON d.oid OPERATOR(pg_catalog.=) a.datid
+	LEFT JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) a.usesysid;
+COMMENT ON VIEW rag.stat_activity IS 'Calls of models that are running on this server';
+GRANT SELECT ON rag.stat_activity TO PUBLIC;
+
+CREATE FUNCTION rag.engine_statistics() RETURNS jsonb
+	AS 'MODULE_PATHNAME', 'rag_engine_statistics' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION rag.engine_statistics() IS 'What the model engine says of itself and of the models in its memory';
+REVOKE EXECUTE ON FUNCTION rag.engine_statistics() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION rag.engine_statistics() TO rag_admin, pg_read_all_stats;
+
+CREATE VIEW rag.stat_model AS
+	SELECT m.name, s.kind, s.architecture, s.state, s.memory_bytes, s.running, s.waiting, s.requests,
+		   s.prompt_tokens, s.generated_tokens, s.embedded_tokens, s.steps, s.preemptions, s.kv_blocks, s.kv_blocks_used,
+		   s.kv_block_tokens, s.prefix_hit_tokens, s.prefix_query_tokens, s.compute_us
+	FROM pg_catalog.jsonb_to_recordset(rag.engine_statistics() OPERATOR(pg_catalog.->) 'models') AS s(
+		uri text, options text, kind text, architecture text, state text, memory_bytes bigint, running bigint, waiting bigint,
+		requests bigint, prompt_tokens bigint, generated_tokens bigint, embedded_tokens bigint, steps bigint,
+		preemptions bigint, kv_blocks bigint, kv_blocks_used bigint, kv_block_tokens bigint, prefix_hit_tokens bigint,
+		prefix_query_tokens bigint, compute_us bigint)
+	LEFT JOIN rag.model m ON m.uri OPERATOR(pg_catalog.=) s.uri
+		AND m.options::pg_catalog.text OPERATOR(pg_catalog.=) s.options;
+COMMENT ON VIEW rag.stat_model IS 'Models in the engine''s memory; without a name if this database does not have them';
+GRANT SELECT ON rag.stat_model TO rag_admin, pg_read_all_stats;

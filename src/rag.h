@@ -42,6 +42,11 @@
 #define RagReserveSettings() EmitWarningsOnPlaceholders("rag")
 #endif
 
+/* The role of monitors has had its name since 14. */
+#if PG_VERSION_NUM < 140000
+#define ROLE_PG_READ_ALL_STATS DEFAULT_ROLE_READ_ALL_STATS
+#endif
+
 /* Where a worker's SIGHUP handler and its flag are declared. */
 #include "postmaster/interrupt.h"
 
