@@ -15,6 +15,11 @@
  * the PostgreSQL module as well, so it neither allocates behind the caller's back nor
  * prints.
  *
+ * The worker starts "rag-engine --threads N --device auto|cpu|cuda --max-batched-tokens N"
+ * (0: the engine's own choice) with the stream as descriptor 0; what it writes on its
+ * standard output or error becomes lines of the server's log. The first frame is HELLO,
+ * or ERROR of request 0 if it cannot begin. It ends at the end of the stream.
+ *
  * A string is u32 length and bytes (no NUL). Request numbers are the caller's;
  * frames of one request arrive in order, those of different requests interleave.
  *
