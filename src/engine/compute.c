@@ -1,0 +1,297 @@
+/*
+ * compute.c: one step of one model, and what comes of it.
+ */
+#include "engine/engine_private.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Marks the beginning of the requests that are in a step for the first time. */
+static void
+note_start(loaded_model *m, uint64_t now)
+{
+	for (int i = 0; i < m->batch.sequences; i++)
+	{
+		request    *r = m->members[i]->owner;
+
+		if (r->started_us == 0)
+		{
+			r->started_us = now;
+			r->usage.queue_us = now - r->arrived_us;
+		}
+	}
+}
+
+/* A step that failed: its requests get the error; the cache holds nothing to rely on. */
+static void
+fail_members(loaded_model *m, const engine_error *error)
+{
+	while (m->batch.sequences > 0)
+	{
+		request    *r = m->members[0]->owner;
+		int			kept = 0;
+
+		/* request_fail frees all sequences of the request */
+		for (int i = 0; i < m->batch.sequences; i++)
+		{
+			if (m->members[i]->owner != r)
+				m->members[kept++] = m->members[i];
+		}
+		m->batch.sequences = kept;
+		request_fail(r, error);
+	}
+	if (m->kv)
+		kv_forget(m->kv);
+}
+
+/* Matryoshka: the first dimensions, of unit length again if the whole was. */
+static void
+shorten(float *vector, uint32_t dimensions, bool normalize)
+{
+	double		sum = 0;
+
+	for (uint32_t i = 0; normalize && i < dimensions; i++)
+		sum += (double) vector[i] * vector[i];
+	for (uint32_t i = 0; normalize && sum > 0 && i < dimensions; i++)
+		vector[i] = (float) (vector[i] / sqrt(sum));
+}
+
+static void
+give_vector(loaded_model *m, sequence *s, float *vector)
+{
+	request    *r = s->owner;
+	protocol_writer *out = &m->engine->output;
+
+	r->usage.prompt_tokens += (uint32_t) s->count;
+	m->statistics.embedded_tokens += (uint64_t) s->count;
+	if (r->type == PROTOCOL_RERANK)
+		r->scores[s->index] = vector[0];
+	else
+	{
+		if (r->dimensions < m->info.dimensions)
+			shorten(vector, r->dimensions, model_get_config(m->files)->normalize);
+		protocol_begin(out, PROTOCOL_VECTOR, r->id);
+		protocol_put_u32(out, s->index);
+		protocol_put_u32(out, r->dimensions);
+		protocol_put_f32s(out, vector, r->dimensions);
+		protocol_end(out);
+	}
+	if (--r->remaining == 0)
+	{
+		if (r->type == PROTOCOL_RERANK)
+		{
+			protocol_begin(out, PROTOCOL_VECTOR, r->id);
+			protocol_put_u32(out, 0);
+			protocol_put_u32(out, r->sequence_count);
+			protocol_put_f32s(out, r->scores, r->sequence_count);
+			protocol_end(out);
+		}
+		request_finish(r);
+	}
+}
+
+static bool
+compute_encoder(loaded_model *m)
+{
+	engine_error error;
+	int			width = graph_encode_width(m->graph);
+	int			count;
+
+	if (!schedule_encoder(m))
+		return false;
+	note_start(m, engine_now());
+	if (!graph_encode(m->graph, &m->batch, m->vectors, &error))
+	{
+		fail_members(m, &error);
+		return true;
+	}
+	count = m->batch.sequences;
+	for (int i = 0; i < count; i++)
+		queue_remove(m->members[i]);
+	for (int i = 0; i < count; i++)
+		give_vector(m, m->members[i], m->vectors + (size_t) i * (size_t) width);
+	return true;
+}
+
+/* The penalties count what was generated. */
+static void
+count_seen(sequence *s, int32_t token)
+{
+	int			low = 0,
+				high = s->sampler.seen_count;
+
+	if (s->seen == NULL)
+		return;
+	while (low < high)
+	{
+		int			middle = (low + high) / 2;
+
+		if (s->seen[middle] < token)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low == s->sampler.seen_count || s->seen[low] != token)
+	{
+		size_t		rest = (size_t) (s->sampler.seen_count - low);
+
+		memmove(s->seen + low + 1, s->seen + low, rest * sizeof(*s->seen));
+		memmove(s->seen_output + low + 1, s->seen_output + low, rest * sizeof(*s->seen_output));
+		s->seen[low] = token;
+		s->seen_output[low] = 0;
+		s->sampler.seen_count++;
+	}
+	s->seen_output[low]++;
+}
+
+static void
+give_text(loaded_model *m, sequence *s)
+{
+	text_output *t = &s->output;
+	protocol_writer *out = &m->engine->output;
+
+	if (t->ready == 0)
+		return;
+	protocol_begin(out, PROTOCOL_PIECE, s->owner->id);
+	protocol_put_string(out, t->data, t->ready);
+	protocol_end(out);
+	text_output_take(t, t->ready);
+}
+
+static void
+finish_generation(loaded_model *m, sequence *s, protocol_finish finish)
+{
+	request    *r = s->owner;
+
+	r->usage.finish = finish;
+	r->usage.prompt_tokens = (uint32_t) s->prompt;
+	if (!s->output.stopped && !text_output_finish(&s->output))
+	{
+		engine_error error;
+
+		engine_fail_memory(&error, "the answer");
+		request_fail(r, &error);
+		return;
+	}
+	give_text(m, s);
+	queue_remove(s);
+	sequence_release(m, s);
+	request_finish(r);
+}
+
+static bool
+push_piece(loaded_model *m, sequence *s, int32_t token)
+{
+	char		small[256];
+	size_t		length = tokenizer_piece(m->tokenizer, token, small, sizeof(small));
+	char	   *large;
+	bool		good;
+
+	if (length <= sizeof(small))
+		return text_output_push(&s->output, small, length);
+	large = malloc(length);
+	if (large == NULL)
+		return false;
+	tokenizer_piece(m->tokenizer, token, large, length);
+	good = text_output_push(&s->output, large, length);
+	free(large);
+	return good;
+}
+
+/* The token that was chosen for s goes to its text, or ends it. */
+static void
+take_token(loaded_model *m, sequence *s, int32_t token)
+{
+	request    *r = s->owner;
+
+	r->usage.completion_tokens++;
+	m->statistics.generated_tokens++;
+	if (tokenizer_is_end(m->tokenizer, token))
+	{
+		finish_generation(m, s, PROTOCOL_FINISH_STOP);
+		return;
+	}
+	s->tokens[s->count++] = token;
+	s->sampler.step++;
+	count_seen(s, token);
+	if (!push_piece(m, s, token))
+	{
+		engine_error error;
+
+		engine_fail_memory(&error, "the answer");
+		request_fail(r, &error);
+	}
+	else if (s->output.stopped)
+		finish_generation(m, s, PROTOCOL_FINISH_STOP);
+	else if (s->count == s->capacity)
+		finish_generation(m, s, PROTOCOL_FINISH_LENGTH);
+	else if (r->sampling.flags & PROTOCOL_GENERATE_STREAM)
+		give_text(m, s);
+}
+
+/* The scheduled tokens are in the cache now: full blocks can be shared. */
+static void
+note_computed(loaded_model *m, sequence *s)
+{
+	int			end = s->computed + s->scheduled;
+	int			prompt_end = end < s->prompt ? end : s->prompt;
+
+	if (prompt_end > s->computed)
+		m->statistics.prompt_tokens += (uint64_t) (prompt_end - s->computed);
+	s->computed = end;
+	s->scheduled = 0;
+	while ((s->registered + 1) * KV_BLOCK_SIZE <= s->computed)
+	{
+		s->chain = kv_register(m->kv, s->blocks[s->registered], s->chain,
+							   s->tokens + s->registered * KV_BLOCK_SIZE);
+		s->registered++;
+	}
+}
+
+static bool
+compute_decoder(loaded_model *m)
+{
+	engine_error error;
+	int			output = 0;
+	int			count;
+
+	if (!schedule_decoder(m))
+		return false;
+	note_start(m, engine_now());
+	if (!graph_decode(m->graph, &m->batch, &m->outputs, &error))
+	{
+		fail_members(m, &error);
+		return true;
+	}
+	count = m->batch.sequences;
+	for (int i = 0; i < count; i++)
+	{
+		sequence   *s = m->members[i];
+
+		note_computed(m, s);
+		if (s->computed == s->count)
+			take_token(m, s, m->results[output++].token);
+	}
+	return true;
+}
+
+bool
+compute_step(loaded_model *m)
+{
+	uint64_t	before;
+	bool		computed;
+
+	if (m->state != LOADED_READY || (m->waiting.count == 0 && m->running.count == 0))
+		return false;
+	before = engine_now();
+	m->users++;
+	computed = m->kv ? compute_decoder(m) : compute_encoder(m);
+	if (computed)
+	{
+		m->statistics.steps++;
+		m->statistics.compute_us += engine_now() - before;
+	}
+	loaded_leave(m);
+	return computed;
+}

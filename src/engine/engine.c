@@ -1,0 +1,408 @@
+/*
+ * engine.c: accepting, cancelling and finishing requests, and the step.
+ */
+#include "engine/engine_private.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define DEFAULT_BATCHED_TOKENS 512
+#define DEFAULT_REQUESTS 4096
+#define BACKGROUND_THREADS 2
+
+uint64_t
+engine_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t) t.tv_sec * 1000000 + (uint64_t) t.tv_nsec / 1000;
+}
+
+engine *
+engine_open(const engine_config *config, engine_error *error)
+{
+	engine	   *e = calloc(1, sizeof(*e));
+	backend_config device = {.threads = config->threads};
+	backend_info info;
+
+	if (e == NULL)
+	{
+		engine_fail_memory(error, "the engine");
+		return NULL;
+	}
+	if (config->device == ENGINE_DEVICE_CUDA)
+	{
+		engine_fail(error, ENGINE_UNSUPPORTED, "this build of rag-engine has no CUDA backend");
+		free(e);
+		return NULL;
+	}
+	e->config = *config;
+	if (e->config.max_num_batched_tokens <= 0)
+		e->config.max_num_batched_tokens = DEFAULT_BATCHED_TOKENS;
+	if (e->config.max_requests <= 0)
+		e->config.max_requests = DEFAULT_REQUESTS;
+	e->next_serial = 1;
+	e->device.ops = backend_cpu();
+	e->device.device = e->device.ops->open(&device, error);
+	e->jobs = e->device.device ? jobs_open(BACKGROUND_THREADS, error) : NULL;
+	if (e->jobs == NULL)
+	{
+		engine_close(e);
+		return NULL;
+	}
+	e->device.ops->info(e->device.device, &info);
+	strncpy(e->device_name, info.device, sizeof(e->device_name) - 1);
+	return e;
+}
+
+void
+engine_close(engine *e)
+{
+	if (e == NULL)
+		return;
+	/* first: no job may touch what is freed below */
+	jobs_close(e->jobs);
+	while (e->first)
+	{
+		request    *r = e->first;
+
+		e->first = r->next;
+		request_free(r);
+	}
+	while (e->models)
+	{
+		loaded_model *m = e->models;
+
+		e->models = m->next;
+		loaded_close(m);
+	}
+	if (e->device.device)
+		e->device.ops->close(e->device.device);
+	free(e->output.data);
+	free(e);
+}
+
+const char *
+engine_device(const engine *e)
+{
+	return e->device_name;
+}
+
+protocol_writer *
+engine_output(engine *e)
+{
+	return &e->output;
+}
+
+int
+engine_requests(const engine *e)
+{
+	return e->request_count;
+}
+
+int
+engine_wake_fd(const engine *e)
+{
+	return jobs_fd(e->jobs);
+}
+
+/* ---------------------------------------------------------------------------
+ * The end of a request
+ * ------------------------------------------------------------------------- */
+
+void
+engine_answer_error(engine *e, uint64_t id, const engine_error *error)
+{
+	protocol_begin(&e->output, PROTOCOL_ERROR, id);
+	protocol_put_u32(&e->output, (uint32_t) error->code);
+	protocol_put_string(&e->output, error->message, strlen(error->message));
+	protocol_end(&e->output);
+}
+
+/* Out of every queue, its blocks free, its model left. */
+static void
+remove_request(request *r)
+{
+	engine	   *e = r->engine;
+	loaded_model *m = r->model;
+
+	for (uint32_t i = 0; i < r->sequence_count; i++)
+	{
+		sequence   *s = &r->sequences[i];
+
+		if (s->queue)
+			queue_remove(s);
+		if (s->block_count > 0)
+			sequence_release(m, s);
+	}
+	if (r->previous)
+		r->previous->next = r->next;
+	else
+		e->first = r->next;
+	if (r->next)
+		r->next->previous = r->previous;
+	else
+		e->last = r->previous;
+	e->request_count--;
+	request_free(r);
+	if (m)
+		loaded_leave(m);
+}
+
+void
+request_fail(request *r, const engine_error *error)
+{
+	engine_answer_error(r->engine, r->id, error);
+	remove_request(r);
+}
+
+void
+request_finish(request *r)
+{
+	protocol_writer *out = &r->engine->output;
+
+	if (r->type == PROTOCOL_LOAD)
+	{
+		protocol_begin(out, PROTOCOL_LOADED, r->id);
+		protocol_put_info(out, &r->model->info);
+	}
+	else if (r->type == PROTOCOL_COUNT)
+	{
+		protocol_begin(out, PROTOCOL_COUNTED, r->id);
+		protocol_put_u64(out, r->tokens);
+	}
+	else
+	{
+		r->usage.compute_us = engine_now() - r->started_us;
+		protocol_begin(out, PROTOCOL_DONE, r->id);
+		protocol_put_usage(out, &r->usage);
+	}
+	protocol_end(out);
+	if (r->type != PROTOCOL_LOAD)
+		r->model->statistics.requests++;
+	remove_request(r);
+}
+
+/* ---------------------------------------------------------------------------
+ * The way of a request: wait for the model, prepare, run
+ * ------------------------------------------------------------------------- */
+
+static void
+run_request(request *r)
+{
+	r->state = REQUEST_RUNS;
+	if (r->sequence_count == 0)
+	{
+		request_finish(r);
+		return;
+	}
+	for (uint32_t i = 0; i < r->sequence_count; i++)
+		queue_insert(&r->model->waiting, &r->sequences[i]);
+}
+
+static void
+run_prepare(job *j)
+{
+	request    *r = (request *) j;
+
+	r->failed = !request_prepare(r, &r->error);
+}
+
+static void
+prepare_done(job *j)
+{
+	request    *r = (request *) j;
+
+	r->state = REQUEST_WAITS;
+	if (r->canceled)
+		remove_request(r);
+	else if (r->failed)
+		request_fail(r, &r->error);
+	else
+		run_request(r);
+}
+
+/* The model is there. */
+static void
+start_request(request *r)
+{
+	if (request_needs_job(r))
+	{
+		r->state = REQUEST_PREPARES;
+		r->job.run = run_prepare;
+		r->job.done = prepare_done;
+		jobs_start(r->engine->jobs, &r->job);
+	}
+	else if (request_prepare(r, &r->error))
+		run_request(r);
+	else
+		request_fail(r, &r->error);
+}
+
+void
+engine_model_ready(loaded_model *m)
+{
+	engine	   *e = m->engine;
+	bool		failed = m->failed;
+	request    *next;
+
+	m->state = LOADED_READY;
+	for (request *r = e->first; r; r = next)
+	{
+		next = r->next;
+		if (r->model != m || r->state != REQUEST_WAITS)
+			continue;
+		if (failed)
+			request_fail(r, &m->error);
+		else
+			start_request(r);
+	}
+	loaded_leave(m);
+}
+
+/* ---------------------------------------------------------------------------
+ * Arrival
+ * ------------------------------------------------------------------------- */
+
+static void
+cancel(engine *e, uint64_t id)
+{
+	engine_error error;
+
+	for (request *r = e->first; r; r = r->next)
+	{
+		if (r->id != id || r->canceled)
+			continue;
+		engine_fail(&error, ENGINE_CANCELED, "the request was canceled");
+		if (r->state == REQUEST_PREPARES)
+		{
+			/* its job still reads the payload */
+			r->canceled = true;
+			engine_answer_error(e, id, &error);
+		}
+		else
+			request_fail(r, &error);
+		return;
+	}
+}
+
+static bool
+unload(engine *e, uint64_t id, const char *payload, size_t length, engine_error *error)
+{
+	protocol_reader in = {.data = payload,.length = length};
+	protocol_model name;
+	loaded_model *m;
+
+	protocol_get_model(&in, &name);
+	if (!protocol_finish_read(&in))
+		return engine_fail(error, ENGINE_PROTOCOL, "the request does not have the form of its type");
+	m = loaded_find(e, &name);
+	if (m == NULL)
+		return engine_fail(error, ENGINE_NOT_FOUND, "the model is not loaded");
+	m->unloading = true;
+	m->unload = id;
+	/* now, or when the last of its users leaves */
+	m->users++;
+	loaded_leave(m);
+	return true;
+}
+
+static bool
+accept_request(engine *e, protocol_type type, uint64_t id, const char *payload, size_t length,
+	   engine_error *error)
+{
+	protocol_reader in = {.length = length};
+	protocol_model name;
+	request    *r;
+
+	if (e->request_count >= e->config.max_requests)
+		return engine_fail(error, ENGINE_FULL, "the engine has %d requests already, its limit",
+						   e->request_count);
+	r = calloc(1, sizeof(*r));
+	if (r == NULL || (r->payload = malloc(length ? length : 1)) == NULL)
+	{
+		free(r);
+		return engine_fail_memory(error, "a request");
+	}
+	memcpy(r->payload, payload, length);
+	in.data = r->payload;
+	protocol_get_model(&in, &name);
+	r->engine = e;
+	r->id = id;
+	r->type = type;
+	r->length = length;
+	r->serial = e->next_serial++;
+	r->arrived_us = engine_now();
+	if (in.failed)
+	{
+		request_free(r);
+		return engine_fail(error, ENGINE_PROTOCOL, "the request does not have the form of its type");
+	}
+	r->model = loaded_hold(e, &name);
+	if (r->model == NULL)
+	{
+		request_free(r);
+		return engine_fail_memory(error, "a model");
+	}
+	r->previous = e->last;
+	if (e->last)
+		e->last->next = r;
+	else
+		e->first = r;
+	e->last = r;
+	e->request_count++;
+	if (r->model->state == LOADED_READY)
+		start_request(r);
+	return true;
+}
+
+void
+engine_submit(engine *e, uint32_t type, uint64_t id, const char *payload, size_t length)
+{
+	engine_error error;
+	bool		good = true;
+
+	switch (type)
+	{
+		case PROTOCOL_LOAD:
+		case PROTOCOL_EMBED:
+		case PROTOCOL_RERANK:
+		case PROTOCOL_COUNT:
+		case PROTOCOL_GENERATE:
+			good = accept_request(e, (protocol_type) type, id, payload, length, &error);
+			break;
+		case PROTOCOL_CANCEL:
+			cancel(e, id);
+			break;
+		case PROTOCOL_UNLOAD:
+			good = unload(e, id, payload, length, &error);
+			break;
+		case PROTOCOL_STATS:
+			statistics_write(e, id);
+			break;
+		default:
+			good = engine_fail(&error, ENGINE_PROTOCOL, "unrecognized request type %u", type);
+	}
+	if (!good)
+		engine_answer_error(e, id, &error);
+}
+
+bool
+engine_step(engine *e)
+{
+	bool		computed = false;
+	loaded_model *next;
+	job		   *done;
+
+	while ((done = jobs_done(e->jobs)) != NULL)
+		done->done(done);
+	for (loaded_model *m = e->models; m; m = next)
+	{
+		next = m->next;
+		/* the step may free m, if it finishes the last request of a model that is to go */
+		computed |= compute_step(m);
+	}
+	return computed;
+}

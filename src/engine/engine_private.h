@@ -1,0 +1,228 @@
+/*
+ * engine_private.h: requests, sequences and loaded models, for the files of the engine.
+ *
+ *   engine.c      accepting, cancelling, finishing of requests; the step
+ *   options.c     what a model's options say
+ *   loaded.c      models coming and going
+ *   prepare.c     a request's payload into sequences of tokens
+ *   schedule.c    which sequences a step computes
+ *   compute.c     one step of one model, and what comes of it
+ *   statistics.c  the STATISTICS document
+ *
+ * Everything here belongs to the thread that calls the engine, but for a request or a
+ * model whose job runs: until the job is done it belongs to the job.
+ */
+#ifndef RAG_ENGINE_ENGINE_PRIVATE_H
+#define RAG_ENGINE_ENGINE_PRIVATE_H
+
+#include "engine/chat.h"
+#include "engine/engine.h"
+#include "engine/graph.h"
+#include "engine/jobs.h"
+#include "engine/kv.h"
+#include "engine/text_output.h"
+
+typedef struct request request;
+typedef struct sequence sequence;
+typedef struct loaded_model loaded_model;
+typedef struct sequence_queue sequence_queue;
+
+/* One text to encode, or one conversation to go on with. */
+struct sequence
+{
+	request    *owner;
+	uint32_t	index;			/* of the input in its request */
+	sequence_queue *queue;		/* of the model, or NULL */
+	sequence   *next;
+	sequence   *previous;
+
+	int32_t    *tokens;			/* prompt, then what was generated */
+	int32_t    *types;			/* rerank: token types; else NULL */
+	int			count;
+	int			capacity;
+	int			prompt;
+
+	/* generation */
+	int			computed;		/* tokens whose keys and values are in the cache */
+	int			registered;		/* full blocks known to the prefix index */
+	uint64_t	chain;			/* identity of the last of them */
+	int		   *blocks;
+	int			block_count;
+	int			block_capacity;
+	int			scheduled;		/* tokens computed by the step being built */
+	sampler_params sampler;
+	int32_t    *seen;			/* with penalties: distinct ids, ascending ... */
+	int32_t    *seen_output;	/* ... and how often each was generated */
+	text_output output;
+};
+
+struct sequence_queue
+{
+	sequence   *first;
+	sequence   *last;
+	int			count;
+};
+
+typedef enum request_state
+{
+	REQUEST_WAITS,				/* for its model */
+	REQUEST_PREPARES,			/* a job splits its texts */
+	REQUEST_RUNS				/* its sequences are in the model's queues */
+} request_state;
+
+struct request
+{
+	job			job;			/* first: a job of a request is the request */
+	engine	   *engine;
+	request    *next;
+	request    *previous;
+	uint64_t	id;
+	uint64_t	serial;			/* order of arrival */
+	protocol_type type;
+	request_state state;
+	bool		canceled;		/* while a job has it */
+	char	   *payload;		/* the strings below point into it */
+	size_t		length;
+	loaded_model *model;
+	engine_error error;			/* of a job */
+	bool		failed;
+
+	sequence   *sequences;
+	uint32_t	sequence_count;
+	uint32_t	remaining;
+	uint64_t	tokens;			/* COUNT: the answer */
+
+	uint32_t	dimensions;		/* EMBED: wanted, 0: all */
+	protocol_sampling sampling; /* GENERATE */
+	int			priority;
+	float	   *scores;			/* RERANK: [sequence_count] */
+	protocol_usage usage;
+	uint64_t	arrived_us;
+	uint64_t	started_us;		/* 0: not in a step yet */
+};
+
+typedef struct model_options
+{
+	int			max_model_len;	/* 0: not said */
+	int			max_num_seqs;
+	int			kv_cache_tokens;
+	int			pooling;		/* model_pooling, or -1 */
+	bool		truncate;		/* overflow = truncate */
+	char	   *query_prefix;	/* "" */
+	char	   *document_prefix;
+} model_options;
+
+typedef enum loaded_state
+{
+	LOADED_LOADING, LOADED_READY
+} loaded_state;
+
+typedef struct loaded_statistics
+{
+	uint64_t	requests;
+	uint64_t	prompt_tokens;
+	uint64_t	generated_tokens;
+	uint64_t	embedded_tokens;
+	uint64_t	prefix_hit_tokens;
+	uint64_t	prefix_query_tokens;
+	uint64_t	steps;
+	uint64_t	preemptions;
+	uint64_t	compute_us;
+} loaded_statistics;
+
+struct loaded_model
+{
+	job			job;			/* first */
+	engine	   *engine;
+	loaded_model *next;
+	loaded_state state;
+	char	   *uri;
+	char	   *options_text;
+	engine_error error;
+	bool		failed;
+	uint64_t	unload;			/* the request that waits for the last one to finish */
+	bool		unloading;
+	int			users;			/* what holds it: requests, its load, a step */
+
+	model_options options;
+	model	   *files;
+	tokenizer  *tokenizer;
+	bool		has_chat;
+	chat_format chat;
+	engine_error chat_error;
+	graph	   *graph;
+	kv_blocks  *kv;
+	protocol_model_info info;
+	loaded_statistics statistics;
+
+	/* the next step, built here */
+	sequence_queue waiting;
+	sequence_queue running;
+	int			max_rows;
+	int			max_sequences;
+	int			table_stride;
+	backend_batch batch;
+	int32_t    *rows;			/* [3][max_rows] tokens, positions, types */
+	int32_t    *tables;			/* start, context, block tables, output rows */
+	sequence  **members;		/* [max_sequences] of the batch */
+	const sampler_params **params;	/* [max_sequences] */
+	sampler_result *results;	/* [max_sequences] */
+	float	   *vectors;		/* [max_sequences, width] */
+	graph_outputs outputs;
+};
+
+struct engine
+{
+	engine_config config;
+	graph_device device;
+	char		device_name[128];
+	jobs	   *jobs;
+	loaded_model *models;
+	request    *first;
+	request    *last;
+	int			request_count;
+	uint64_t	next_serial;
+	protocol_writer output;
+};
+
+/* options.c: false and *error for what is not known or out of range */
+extern bool model_options_parse(const char *text, size_t length, model_options *out,
+								engine_error *error);
+extern void model_options_free(model_options *o);
+
+/* loaded.c */
+extern loaded_model *loaded_find(engine *e, const protocol_model *name);
+/* Finds it or begins to load it; NULL: no memory. The caller becomes a user. */
+extern loaded_model *loaded_hold(engine *e, const protocol_model *name);
+extern void loaded_leave(loaded_model *m);
+extern void loaded_close(loaded_model *m);
+
+/* prepare.c: everything between a payload and sequences that can be queued */
+extern bool request_needs_job(const request *r);
+extern bool request_prepare(request *r, engine_error *error);
+extern void request_free(request *r);
+
+/* schedule.c */
+extern void queue_append(sequence_queue *q, sequence *s);
+extern void queue_remove(sequence *s);
+/* By priority, then by arrival. */
+extern void queue_insert(sequence_queue *q, sequence *s);
+extern bool schedule_encoder(loaded_model *m);
+extern bool schedule_decoder(loaded_model *m);
+/* Gives back the blocks; what was computed is forgotten. */
+extern void sequence_release(loaded_model *m, sequence *s);
+
+/* compute.c: true if something was computed */
+extern bool compute_step(loaded_model *m);
+
+/* engine.c */
+extern uint64_t engine_now(void);	/* microseconds */
+extern void engine_answer_error(engine *e, uint64_t id, const engine_error *error);
+extern void request_fail(request *r, const engine_error *error);
+extern void request_finish(request *r);
+extern void engine_model_ready(loaded_model *m);
+
+/* statistics.c */
+extern void statistics_write(engine *e, uint64_t id);
+
+#endif							/* RAG_ENGINE_ENGINE_PRIVATE_H */

@@ -1,0 +1,34 @@
+/*
+ * jobs.h: work that must not hold up a step, on threads of its own.
+ *
+ *     job_start(jobs, &request->job);            // job.run runs in a thread
+ *     ... jobs_fd(jobs) becomes readable ...
+ *     while ((job = jobs_done(jobs)) != NULL)    // in the caller's thread again
+ *         job->done(job);
+ *
+ * A job belongs to the caller again once jobs_done has returned it; a started job
+ * cannot be called off.
+ */
+#ifndef RAG_ENGINE_JOBS_H
+#define RAG_ENGINE_JOBS_H
+
+#include "engine/error.h"
+
+typedef struct job job;
+struct job
+{
+	void		(*run) (job *j);	/* in a thread of jobs */
+	void		(*done) (job *j);	/* for the caller of jobs_done */
+	job		   *next;
+};
+
+typedef struct jobs jobs;
+
+extern jobs *jobs_open(int threads, engine_error *error);
+/* Waits for the running jobs; those not begun and not collected are forgotten. */
+extern void jobs_close(jobs *j);
+extern void jobs_start(jobs *j, job *work);
+extern job *jobs_done(jobs *j);
+extern int	jobs_fd(const jobs *j);
+
+#endif							/* RAG_ENGINE_JOBS_H */

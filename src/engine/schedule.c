@@ -1,0 +1,300 @@
+/*
+ * schedule.c: which sequences a step computes.
+ *
+ * Continuous batching (Orca, Yu et al. 2022) with chunked prefill (Sarathi, Agrawal et al. 2023):
+ * decode tokens first, then chunks of the prompts being read, then new sequences, oldest
+ * first, under the budget of max_rows tokens. When no block of the cache is free, the
+ * newest sequence that is not in the step yet gives its blocks back and is computed again
+ * later. The oldest sequence can always go on, since a sequence is accepted only if the
+ * whole cache can hold it.
+ */
+#include "engine/engine_private.h"
+
+void
+queue_append(sequence_queue *q, sequence *s)
+{
+	s->previous = q->last;
+	s->next = NULL;
+	if (q->last)
+		q->last->next = s;
+	else
+		q->first = s;
+	q->last = s;
+	q->count++;
+	s->queue = q;
+}
+
+void
+queue_remove(sequence *s)
+{
+	sequence_queue *q = s->queue;
+
+	if (s->previous)
+		s->previous->next = s->next;
+	else
+		q->first = s->next;
+	if (s->next)
+		s->next->previous = s->previous;
+	else
+		q->last = s->previous;
+	q->count--;
+	s->queue = NULL;
+}
+
+/* True if a goes before b. */
+static bool
+goes_before(const sequence *a, const sequence *b)
+{
+	if (a->owner->priority != b->owner->priority)
+		return a->owner->priority < b->owner->priority;
+	if (a->owner->serial != b->owner->serial)
+		return a->owner->serial < b->owner->serial;
+	return a->index < b->index;
+}
+
+void
+queue_insert(sequence_queue *q, sequence *s)
+{
+	sequence   *after = q->last;
+
+	while (after && goes_before(s, after))
+		after = after->previous;
+	if (after == q->last)
+	{
+		queue_append(q, s);
+		return;
+	}
+	s->previous = after;
+	s->next = after ? after->next : q->first;
+	s->next->previous = s;
+	if (after)
+		after->next = s;
+	else
+		q->first = s;
+	q->count++;
+	s->queue = q;
+}
+
+/* The arrays behind the batch, which the graph sees as constant. */
+typedef struct step
+{
+	loaded_model *model;
+	int32_t    *tokens;
+	int32_t    *positions;
+	int32_t    *types;
+	int32_t    *start;
+	int32_t    *outputs;
+	int32_t    *context;
+	int32_t    *tables;
+	bool		preempted;
+} step;
+
+static void
+begin_step(step *st, loaded_model *m)
+{
+	st->model = m;
+	st->tokens = m->rows;
+	st->positions = m->rows + m->max_rows;
+	st->types = m->rows + 2 * m->max_rows;
+	st->start = m->tables;
+	st->outputs = st->start + m->max_sequences + 1;
+	st->context = st->outputs + m->max_sequences;
+	st->tables = st->context + m->max_sequences;
+	st->preempted = false;
+	m->batch.rows = 0;
+	m->batch.sequences = 0;
+	m->outputs.count = 0;
+	st->start[0] = 0;
+}
+
+/* Rows [first, first + count) of the sequence's tokens. */
+static void
+add_rows(step *st, sequence *s, int first, int count)
+{
+	loaded_model *m = st->model;
+	backend_batch *b = &m->batch;
+
+	for (int i = 0; i < count; i++)
+	{
+		st->tokens[b->rows + i] = s->tokens[first + i];
+		st->positions[b->rows + i] = first + i;
+		if (m->batch.types)
+			st->types[b->rows + i] = s->types ? s->types[first + i] : 0;
+	}
+	m->members[b->sequences] = s;
+	b->rows += count;
+	b->sequences++;
+	st->start[b->sequences] = b->rows;
+}
+
+bool
+schedule_encoder(loaded_model *m)
+{
+	step		st;
+
+	begin_step(&st, m);
+	while (m->waiting.first && m->batch.sequences < m->max_sequences &&
+		   m->batch.rows + m->waiting.first->count <= m->max_rows)
+	{
+		sequence   *s = m->waiting.first;
+
+		queue_remove(s);
+		queue_append(&m->running, s);
+		add_rows(&st, s, 0, s->count);
+	}
+	return m->batch.rows > 0;
+}
+
+void
+sequence_release(loaded_model *m, sequence *s)
+{
+	while (s->block_count > 0)
+		kv_release(m->kv, s->blocks[--s->block_count]);
+	s->computed = 0;
+	s->registered = 0;
+	s->chain = KV_ROOT;
+}
+
+/* The newest running sequence that is not in the step gives way. */
+static bool
+preempt(step *st, const sequence *for_whom)
+{
+	loaded_model *m = st->model;
+	sequence   *victim = m->running.last;
+
+	while (victim && (victim->scheduled > 0 || victim == for_whom))
+		victim = victim->previous;
+	if (victim == NULL || !goes_before(for_whom, victim))
+		return false;
+	queue_remove(victim);
+	sequence_release(m, victim);
+	queue_insert(&m->waiting, victim);
+	m->statistics.preemptions++;
+	st->preempted = true;
+	return true;
+}
+
+/* Blocks for the first tokens of s; false if there are none to be had in this step. */
+static bool
+reserve_blocks(step *st, sequence *s, int tokens)
+{
+	loaded_model *m = st->model;
+	int			wanted = (tokens + KV_BLOCK_SIZE - 1) / KV_BLOCK_SIZE;
+
+	while (s->block_count < wanted)
+	{
+		int			block = kv_alloc(m->kv);
+
+		if (block >= 0)
+			s->blocks[s->block_count++] = block;
+		else if (!preempt(st, s))
+			return false;
+	}
+	return true;
+}
+
+/* Up to the budget of what s has left to compute. */
+static bool
+schedule_sequence(step *st, sequence *s)
+{
+	loaded_model *m = st->model;
+	backend_batch *b = &m->batch;
+	int			count = s->count - s->computed;
+	int32_t    *table = st->tables + (size_t) b->sequences * (size_t) m->table_stride;
+
+	if (count > m->max_rows - b->rows)
+		count = m->max_rows - b->rows;
+	if (count == 0 || b->sequences == m->max_sequences ||
+		!reserve_blocks(st, s, s->computed + count))
+		return false;
+	for (int i = 0; i < s->block_count; i++)
+		table[i] = s->blocks[i];
+	st->context[b->sequences] = s->computed + count;
+	add_rows(st, s, s->computed, count);
+	s->scheduled = count;
+	if (s->computed + count == s->count)
+	{
+		st->outputs[m->outputs.count] = b->rows - 1;
+		m->params[m->outputs.count++] = &s->sampler;
+	}
+	return true;
+}
+
+/* The running sequences of one kind: with one token to compute, or with more. */
+static void
+schedule_running(step *st, bool decode)
+{
+	for (sequence *s = st->model->running.first; s; s = s->next)
+	{
+		if (s->scheduled == 0 && (s->count - s->computed == 1) == decode)
+			schedule_sequence(st, s);
+	}
+}
+
+/*
+ * Takes over the blocks that hold the sequence's beginning already. The last token is
+ * always computed: its logits are wanted.
+ */
+static void
+take_prefix(loaded_model *m, sequence *s)
+{
+	int			most = (s->count - 1) / KV_BLOCK_SIZE;
+
+	while (s->block_count < most)
+	{
+		uint64_t	identity;
+		int			block = kv_lookup(m->kv, s->chain, s->tokens + s->block_count * KV_BLOCK_SIZE,
+									  &identity);
+
+		if (block < 0)
+			break;
+		kv_acquire(m->kv, block);
+		s->blocks[s->block_count++] = block;
+		s->chain = identity;
+	}
+	s->registered = s->block_count;
+	s->computed = s->block_count * KV_BLOCK_SIZE;
+}
+
+/* The first waiting sequence starts if the cache has room for all of its tokens. */
+static bool
+admit(step *st)
+{
+	loaded_model *m = st->model;
+	sequence   *s = m->waiting.first;
+	int			needed;
+
+	if (s == NULL || m->running.count >= m->max_sequences || m->batch.rows >= m->max_rows)
+		return false;
+	take_prefix(m, s);
+	needed = (s->count + KV_BLOCK_SIZE - 1) / KV_BLOCK_SIZE - s->block_count;
+	if (kv_free(m->kv) < needed)
+	{
+		sequence_release(m, s);
+		return false;
+	}
+	queue_remove(s);
+	queue_insert(&m->running, s);
+	if (s->owner->started_us == 0)
+	{
+		s->owner->usage.cached_tokens = (uint32_t) s->computed;
+		m->statistics.prefix_hit_tokens += (uint64_t) s->computed;
+		m->statistics.prefix_query_tokens += (uint64_t) s->count;
+	}
+	return schedule_sequence(st, s);
+}
+
+bool
+schedule_decoder(loaded_model *m)
+{
+	step		st;
+
+	begin_step(&st, m);
+	for (sequence *s = m->running.first; s; s = s->next)
+		s->scheduled = 0;
+	schedule_running(&st, true);
+	schedule_running(&st, false);
+	while (!st.preempted && admit(&st))
+		;
+	return m->batch.rows > 0;
+}

@@ -1,0 +1,203 @@
+/*
+ * server.c: frames from a socket to the engine and back.
+ *
+ * One loop: take what has arrived, compute one step, send what is ready; sleep only
+ * when no step has anything to do.
+ */
+#include "engine/server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define READ_BYTES (256 * 1024)
+
+/* What has arrived and is not a whole frame yet. */
+typedef struct inbox
+{
+	char	   *data;
+	size_t		length;
+	size_t		capacity;
+} inbox;
+
+typedef enum stream_state
+{
+	STREAM_OPEN, STREAM_CLOSED, STREAM_FAILED
+} stream_state;
+
+static bool
+inbox_reserve(inbox *in, size_t capacity)
+{
+	char	   *data;
+
+	if (in->capacity >= capacity)
+		return true;
+	data = realloc(in->data, capacity);
+	if (data == NULL)
+		return false;
+	in->data = data;
+	in->capacity = capacity;
+	return true;
+}
+
+/* Hands whole frames to the engine. */
+static bool
+dispatch(engine *e, inbox *in, engine_error *error)
+{
+	size_t		offset = 0;
+	protocol_header header;
+
+	while (in->length - offset >= sizeof(header))
+	{
+		size_t		frame;
+
+		memcpy(&header, in->data + offset, sizeof(header));
+		if (header.length > PROTOCOL_MAX_PAYLOAD)
+			return engine_fail(error, ENGINE_PROTOCOL, "a frame of %u bytes exceeds the limit of %u",
+							   header.length, PROTOCOL_MAX_PAYLOAD);
+		frame = sizeof(header) + header.length;
+		if (in->length - offset < frame)
+		{
+			if (!inbox_reserve(in, frame + READ_BYTES))
+				return engine_fail_memory(error, "a frame");
+			break;
+		}
+		engine_submit(e, header.type, header.request, in->data + offset + sizeof(header),
+					  header.length);
+		offset += frame;
+	}
+	memmove(in->data, in->data + offset, in->length - offset);
+	in->length -= offset;
+	/* one huge frame must not keep its memory for good */
+	if (in->length == 0 && in->capacity > 16 * READ_BYTES)
+	{
+		free(in->data);
+		memset(in, 0, sizeof(*in));
+	}
+	return true;
+}
+
+/* Takes what has arrived, without waiting. */
+static stream_state
+receive(engine *e, int fd, inbox *in, engine_error *error)
+{
+	for (;;)
+	{
+		ssize_t		n;
+
+		if (!inbox_reserve(in, in->length + READ_BYTES))
+		{
+			engine_fail_memory(error, "a frame");
+			return STREAM_FAILED;
+		}
+		n = read(fd, in->data + in->length, in->capacity - in->length);
+		if (n == 0)
+			return STREAM_CLOSED;
+		if (n < 0)
+		{
+			if (errno == EINTR)
+				continue;
+			if (errno == EAGAIN || errno == EWOULDBLOCK)
+				return STREAM_OPEN;
+			if (errno == ECONNRESET)
+				return STREAM_CLOSED;
+			engine_fail(error, ENGINE_IO, "could not read from the socket: %s", strerror(errno));
+			return STREAM_FAILED;
+		}
+		in->length += (size_t) n;
+		if (!dispatch(e, in, error))
+			return STREAM_FAILED;
+	}
+}
+
+/* Sends what the socket takes, without waiting. */
+static stream_state
+deliver(engine *e, int fd, engine_error *error)
+{
+	protocol_writer *out = engine_output(e);
+	size_t		sent = 0;
+	stream_state state = STREAM_OPEN;
+
+	if (out->failed)
+	{
+		engine_fail_memory(error, "the answers");
+		return STREAM_FAILED;
+	}
+	while (sent < out->length)
+	{
+		ssize_t		n = write(fd, out->data + sent, out->length - sent);
+
+		if (n > 0)
+			sent += (size_t) n;
+		else if (errno == EAGAIN || errno == EWOULDBLOCK)
+			break;
+		else if (errno == EPIPE || errno == ECONNRESET)
+		{
+			state = STREAM_CLOSED;
+			break;
+		}
+		else if (errno != EINTR)
+		{
+			engine_fail(error, ENGINE_IO, "could not write to the socket: %s", strerror(errno));
+			state = STREAM_FAILED;
+			break;
+		}
+	}
+	memmove(out->data, out->data + sent, out->length - sent);
+	out->length -= sent;
+	return state;
+}
+
+/* Sleeps until something arrives, an answer can be sent or a job is done. */
+static void
+wait_for_work(engine *e, int fd)
+{
+	struct pollfd events[2] = {
+		{.fd = fd,.events = (short) (POLLIN | (engine_output(e)->length > 0 ? POLLOUT : 0))},
+		{.fd = engine_wake_fd(e),.events = POLLIN},
+	};
+
+	/* EINTR is as good as a wake-up */
+	poll(events, 2, -1);
+}
+
+static void
+say_hello(engine *e)
+{
+	protocol_writer *out = engine_output(e);
+	const char *device = engine_device(e);
+
+	protocol_begin(out, PROTOCOL_HELLO, 0);
+	protocol_put_u32(out, PROTOCOL_VERSION);
+	protocol_put_string(out, device, strlen(device));
+	protocol_end(out);
+}
+
+bool
+server_run(engine *e, int fd, engine_error *error)
+{
+	inbox		in = {0};
+	stream_state state = STREAM_OPEN;
+	int			flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return engine_fail(error, ENGINE_IO, "descriptor %d is no socket: %s", fd, strerror(errno));
+	say_hello(e);
+	while (state == STREAM_OPEN)
+	{
+		bool		busy;
+
+		state = receive(e, fd, &in, error);
+		if (state != STREAM_OPEN)
+			break;
+		busy = engine_step(e);
+		state = deliver(e, fd, error);
+		if (!busy && state == STREAM_OPEN)
+			wait_for_work(e, fd);
+	}
+	free(in.data);
+	return state == STREAM_CLOSED;
+}
