@@ -387,6 +387,42 @@ COMMENT ON AGGREGATE sum(vector) IS 'the sum of all vectors, element by element'
 -- The hnsw index access method
 -- ===========================================================================
 
+CREATE FUNCTION hnswhandler(internal) RETURNS index_am_handler
+	AS 'MODULE_PATHNAME', 'rag_hnsw_handler' LANGUAGE C;
+COMMENT ON FUNCTION hnswhandler(internal) IS 'hnsw index access method handler';
+
+CREATE ACCESS METHOD hnsw TYPE INDEX HANDLER hnswhandler;
+COMMENT ON ACCESS METHOD hnsw IS 'hnsw index access method';
+
+CREATE FUNCTION hnsw_vector_type(internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'rag_hnsw_vector_type' LANGUAGE C;
+COMMENT ON FUNCTION hnsw_vector_type(internal) IS 'what hnsw must know of type vector';
+
+CREATE OPERATOR CLASS vector_l2_ops FOR TYPE vector USING hnsw AS
+	OPERATOR 1 <-> (vector, vector) FOR ORDER BY float_ops,
+	FUNCTION 1 vector_l2_squared_distance(vector, vector),
+	FUNCTION 3 hnsw_vector_type(internal);
+COMMENT ON OPERATOR CLASS vector_l2_ops USING hnsw IS 'order by Euclidean distance';
+
+CREATE OPERATOR CLASS vector_ip_ops FOR TYPE vector USING hnsw AS
+	OPERATOR 1 <#> (vector, vector) FOR ORDER BY float_ops,
+	FUNCTION 1 vector_negative_inner_product(vector, vector),
+	FUNCTION 3 hnsw_vector_type(internal);
+COMMENT ON OPERATOR CLASS vector_ip_ops USING hnsw IS 'order by negative inner product';
+
+CREATE OPERATOR CLASS vector_cosine_ops FOR TYPE vector USING hnsw AS
+	OPERATOR 1 <=> (vector, vector) FOR ORDER BY float_ops,
+	FUNCTION 1 vector_negative_inner_product(vector, vector),
+	FUNCTION 2 vector_norm(vector),
+	FUNCTION 3 hnsw_vector_type(internal);
+COMMENT ON OPERATOR CLASS vector_cosine_ops USING hnsw IS 'order by cosine distance';
+
+CREATE OPERATOR CLASS vector_l1_ops FOR TYPE vector USING hnsw AS
+	OPERATOR 1 <+> (vector, vector) FOR ORDER BY float_ops,
+	FUNCTION 1 l1_distance(vector, vector),
+	FUNCTION 3 hnsw_vector_type(internal);
+COMMENT ON OPERATOR CLASS vector_l1_ops USING hnsw IS 'order by taxicab distance';
+
 -- ===========================================================================
 -- Text: chunk() and friends
 -- ===========================================================================

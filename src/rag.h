@@ -11,6 +11,16 @@
 #error "rag needs PostgreSQL 13 or later"
 #endif
 
+#include "access/transam.h"
+#include "commands/vacuum.h"
+#include "utils/guc.h"
+#include "utils/guc_tables.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#if PG_VERSION_NUM >= 150000
+#include "common/pg_prng.h"
+#endif
+
 /* Errors of type input that the caller may want saved, not raised: since 16. */
 #if PG_VERSION_NUM < 160000
 #define ereturn(context, value, ...) \
@@ -49,6 +59,70 @@
 
 /* Where a worker's SIGHUP handler and its flag are declared. */
 #include "postmaster/interrupt.h"
+
+/* The declaration of an aminsert function: "index unchanged" came with 14. */
+#if PG_VERSION_NUM >= 140000
+#define RagIndexInsert(name) \
+	name(Relation index, Datum *values, bool *isnull, ItemPointer row, Relation heap, \
+		 IndexUniqueCheck check, bool unchanged, IndexInfo *info)
+#else
+#define RagIndexInsert(name) \
+	name(Relation index, Datum *values, bool *isnull, ItemPointer row, Relation heap, \
+		 IndexUniqueCheck check, IndexInfo *info)
+#endif
+
+/* In [0, 1). */
+static inline double
+RagRandomDouble(void)
+{
+#if PG_VERSION_NUM >= 150000
+	return pg_prng_double(&pg_global_prng_state);
+#else
+	return (double) random() / ((double) MAX_RANDOM_VALUE + 1);
+#endif
+}
+
+/* Has every snapshot gone that was taken before this transaction id was assigned? */
+static inline bool
+RagXidIsPast(FullTransactionId xid)
+{
+#if PG_VERSION_NUM >= 140000
+	return GlobalVisCheckRemovableFullXid(NULL, xid);
+#else
+	return TransactionIdPrecedes(XidFromFullTransactionId(xid), RecentGlobalXmin);
+#endif
+}
+
+/* To be called between pages by a vacuum, which sleeps here by its cost settings. */
+static inline void
+RagVacuumDelay(void)
+{
+#if PG_VERSION_NUM >= 180000
+	vacuum_delay_point(false);
+#else
+	vacuum_delay_point();
+#endif
+}
+
+/* Is there a setting of this name, and not just a value that waits for one? */
+static inline bool
+RagSettingIsDefined(const char *name)
+{
+#if PG_VERSION_NUM >= 160000
+	struct config_generic *setting = find_option(name, false, true, 0);
+
+	return setting != NULL && (setting->flags & GUC_CUSTOM_PLACEHOLDER) == 0;
+#else
+	struct config_generic **all = get_guc_variables();
+
+	for (int i = 0; i < GetNumConfigOptions(); i++)
+	{
+		if (pg_strcasecmp(all[i]->name, name) == 0)
+			return (all[i]->flags & GUC_CUSTOM_PLACEHOLDER) == 0;
+	}
+	return false;
+#endif
+}
 
 /*
  * Called once by _PG_init. RagServeInit asks for shared memory and registers the

@@ -1,0 +1,169 @@
+/*
+ * build.c: CREATE INDEX and REINDEX.
+ *
+ * The graph is built in memory and then written out. When it outgrows
+ * maintenance_work_mem it is written out early, and the rest of the rows is inserted
+ * into the pages. Nothing is logged until the end, when all pages are at once.
+ */
+#include "postgres.h"
+
+#include "access/tableam.h"
+#include "access/xloginsert.h"
+#include "catalog/index.h"
+#include "commands/progress.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "utils/backend_progress.h"
+#include "utils/memutils.h"
+
+#include "hnsw/hnsw.h"
+
+typedef struct Build
+{
+	Relation	heap;
+	Relation	index;
+	IndexInfo  *info;
+	HnswSupport support;
+	HnswStore  *memory;			/* NULL once the graph is on pages */
+	HnswStore  *pages;			/* NULL until then */
+	MemoryContext graph_context;
+	MemoryContext row_context;	/* reset after each row */
+	double		rows;			/* in the index */
+} Build;
+
+/* The memory graph goes to pages, and what comes after goes there directly. */
+static void
+MoveToPages(Build *build)
+{
+	HnswMemoryStoreFlush(build->memory, build->index);
+	MemoryContextReset(build->graph_context);
+	build->memory = NULL;
+	build->pages = HnswPageStore(build->index, &build->support, true, build->graph_context);
+}
+
+static void
+InsertIntoMemory(Build *build, Datum value, ItemPointer row)
+{
+	HnswStore  *store = build->memory;
+	HnswInsertion insertion = {
+		.value = DatumGetPointer(value),
+		.value_size = VARSIZE_ANY(DatumGetPointer(value)),
+		.row = *row,
+		.level = GraphDrawLevel(store)
+	};
+	HnswNode	node;
+
+	GraphChooseLinks(store, &insertion, build->row_context);
+	node = GraphPlace(store, &insertion);
+	if (node != HNSW_NO_NODE && (store->entry == HNSW_NO_NODE || insertion.level > store->entry_level))
+	{
+		store->entry = node;
+		store->entry_level = insertion.level;
+	}
+}
+
+static void
+BuildRow(Relation index, ItemPointer row, Datum *values, bool *isnull, bool alive, void *state)
+{
+	Build	   *build = state;
+	MemoryContext old;
+	Datum		value;
+
+	if (isnull[0])
+		return;
+	CHECK_FOR_INTERRUPTS();
+	old = MemoryContextSwitchTo(build->row_context);
+	if (HnswFormValue(&build->support, values[0], &value))
+	{
+		if (build->memory != NULL &&
+			HnswMemoryStoreUsed(build->memory) >= (Size) maintenance_work_mem * 1024)
+		{
+			ereport(NOTICE,
+					(errmsg("hnsw graph no longer fits into maintenance_work_mem after " INT64_FORMAT
+							" tuples", (int64) build->rows),
+					 errdetail("Building will take significantly more time."),
+					 errhint("Increase maintenance_work_mem to speed up builds.")));
+			MoveToPages(build);
+		}
+		if (build->memory != NULL)
+			InsertIntoMemory(build, value, row);
+		else
+			HnswInsertValue(index, build->pages, value, row);
+		build->rows++;
+		pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, (int64) build->rows);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(build->row_context);
+}
+
+static void
+StartMeta(Relation index, ForkNumber fork, int dimensions)
+{
+	HnswMeta	meta = {
+		.magic = HNSW_MAGIC,
+		.layout = HNSW_VERSION,
+		.dimensions = dimensions,
+		.m = HnswOptionM(index),
+		.ef_construction = HnswOptionEfConstruction(index),
+		.entry = HNSW_NO_NODE,
+		.rows_block = InvalidBlockNumber
+	};
+
+	HnswInitMeta(index, fork, &meta);
+}
+
+static void
+StartBuild(Build *build)
+{
+	int			m = HnswOptionM(build->index);
+	int			ef_construction = HnswOptionEfConstruction(build->index);
+
+	if (ef_construction < 2 * m)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("ef_construction must be greater than or equal to 2 * m")));
+	HnswInitSupport(&build->support, build->index);
+	build->graph_context = AllocSetContextCreate(CurrentMemoryContext, "hnsw graph",
+												 ALLOCSET_DEFAULT_SIZES);
+	build->row_context = AllocSetContextCreate(CurrentMemoryContext, "hnsw build row",
+											   ALLOCSET_DEFAULT_SIZES);
+	build->memory = HnswMemoryStore(&build->support, m, ef_construction, build->graph_context);
+}
+
+IndexBuildResult *
+hnswbuild(Relation heap, Relation index, IndexInfo *info)
+{
+	Build		build = {.heap = heap, .index = index, .info = info};
+	IndexBuildResult *result;
+	double		heap_rows;
+
+	if (RelationGetNumberOfBlocks(index) != 0)
+		elog(ERROR, "index \"%s\" already contains data", RelationGetRelationName(index));
+	StartBuild(&build);
+	StartMeta(index, MAIN_FORKNUM, build.support.dimensions);
+
+	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, HNSW_PROGRESS_LOAD);
+	heap_rows = table_index_build_scan(heap, index, info, true, true, BuildRow, &build, NULL);
+	if (build.memory != NULL)
+		MoveToPages(&build);
+	if (RelationNeedsWAL(index))
+		log_newpage_range(index, MAIN_FORKNUM, 0, RelationGetNumberOfBlocks(index), true);
+
+	result = palloc0(sizeof(IndexBuildResult));
+	result->heap_tuples = heap_rows;
+	result->index_tuples = build.rows;
+	MemoryContextDelete(build.row_context);
+	MemoryContextDelete(build.graph_context);
+	return result;
+}
+
+/* The empty index that an unlogged one is reset to after a crash. */
+void
+hnswbuildempty(Relation index)
+{
+	HnswSupport support;
+
+	HnswInitSupport(&support, index);
+	StartMeta(index, INIT_FORKNUM, support.dimensions);
+	log_newpage_range(index, INIT_FORKNUM, 0, 1, true);
+}

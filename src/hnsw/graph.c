@@ -1,0 +1,373 @@
+/*
+ * graph.c: the hierarchical navigable small world graph, over a store.
+ *
+ * Y. Malkov, D. Yashunin: "Efficient and robust approximate nearest neighbor search
+ * using Hierarchical Navigable Small World graphs", 2016 (arXiv:1603.09320). Searching
+ * is its algorithm 2 and 5, choosing links its algorithm 4, inserting its algorithm 1.
+ * Two things are added: nodes without rows lead a search on but are never its results,
+ * and a search can go on where it ended.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "miscadmin.h"
+
+#include "hnsw/hnsw.h"
+
+/* The level of a new node: each level holds 1 / m of the nodes of the one below. */
+int
+GraphDrawLevel(const HnswStore *store)
+{
+	double		level = -log(1.0 - RagRandomDouble()) / log(store->m);
+
+	return level >= store->max_level ? store->max_level : (int) level;
+}
+
+void
+GraphSearchInit(HnswSearch *search, HnswStore *store, const void *query, MemoryContext context)
+{
+	memset(search, 0, sizeof(*search));
+	search->store = store;
+	search->query = query;
+	HnswNodeSetInit(&search->visited, context);
+	HnswQueueInit(&search->open, false, context);
+	HnswQueueInit(&search->results, true, context);
+	HnswQueueInit(&search->unopened, false, context);
+	HnswQueueInit(&search->passed, false, context);
+}
+
+/* Takes a node that was just found into the search for ef results. */
+static void
+Consider(HnswSearch *search, HnswCandidate found, int ef, bool live_only)
+{
+	HnswQueue  *results = &search->results;
+
+	if (found.state == HNSW_GONE)
+		return;
+	if (results->count >= ef && found.distance >= results->items[0].distance)
+	{
+		if (search->resumable)
+			HnswQueueAppend(&search->unopened, found);
+		return;
+	}
+	HnswQueuePush(&search->open, found);
+	if (live_only && found.state != HNSW_LIVE)
+		return;
+	HnswQueuePush(results, found);
+	if (results->count > ef)
+	{
+		HnswCandidate farthest = HnswQueuePop(results);
+
+		if (search->resumable)
+			HnswQueueAppend(&search->passed, farthest);
+	}
+}
+
+/* Follows the links of one node to those not yet visited. */
+static void
+Open(HnswSearch *search, HnswNode node, int level, int ef, bool live_only)
+{
+	HnswStore  *store = search->store;
+	HnswCandidate found[HNSW_MAX_LINKS];
+	int			linked = store->methods->links(store, node, level, found);
+	int			fresh = 0;
+
+	for (int i = 0; i < linked; i++)
+	{
+		if (HnswNodeSetAdd(&search->visited, found[i].node))
+			found[fresh++] = found[i];
+	}
+	store->methods->distances(store, search->query, found, fresh);
+	search->evaluated += fresh;
+	for (int i = 0; i < fresh; i++)
+		Consider(search, found[i], ef, live_only);
+}
+
+/* Opens the nearest nodes until no open one is nearer than the ef results. */
+static void
+Walk(HnswSearch *search, int level, int ef, bool live_only)
+{
+	HnswQueue  *open = &search->open;
+	HnswQueue  *results = &search->results;
+
+	while (open->count > 0)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (results->count >= ef && open->items[0].distance > results->items[0].distance)
+			break;
+		Open(search, HnswQueuePop(open).node, level, ef, live_only);
+	}
+}
+
+/*
+ * Searches one level from the results of the level above. On the way down dead nodes
+ * will do as results, since all that is wanted is a place to go on from.
+ */
+static void
+GraphSearchLayer(HnswSearch *search, int level, int ef, bool live_only)
+{
+	int			starts = search->results.count;
+	HnswCandidate *start = palloc(Max(starts, 1) * sizeof(HnswCandidate));
+
+	memcpy(start, search->results.items, starts * sizeof(HnswCandidate));
+	search->results.count = 0;
+	search->open.count = 0;
+	HnswNodeSetClear(&search->visited);
+	for (int i = 0; i < starts; i++)
+	{
+		HnswNodeSetAdd(&search->visited, start[i].node);
+		Consider(search, start[i], ef, live_only);
+	}
+	pfree(start);
+	Walk(search, level, ef, live_only);
+}
+
+/* Takes the entry point as the only result, if it is there. */
+static void
+StartAtEntry(HnswSearch *search)
+{
+	HnswStore  *store = search->store;
+	HnswCandidate entry = {.node = store->entry};
+
+	search->results.count = 0;
+	if (entry.node == HNSW_NO_NODE)
+		return;
+	store->methods->distances(store, search->query, &entry, 1);
+	search->evaluated++;
+	if (entry.state != HNSW_GONE)
+		HnswQueuePush(&search->results, entry);
+}
+
+void
+GraphSearch(HnswSearch *search, int level, int ef)
+{
+	bool		resumable = search->resumable;
+
+	search->resumable = false;
+	StartAtEntry(search);
+	for (int above = search->store->entry_level; above > level; above--)
+		GraphSearchLayer(search, above, 1, false);
+	search->resumable = resumable;
+	GraphSearchLayer(search, level, ef, true);
+	HnswQueueSort(&search->results);
+}
+
+/*
+ * What was too far to be opened is open now, and the nearest of all nodes that were
+ * found but not returned are the results to improve on.
+ */
+void
+GraphSearchMore(HnswSearch *search, int ef)
+{
+	HnswQueue  *unopened = &search->unopened;
+
+	for (int i = 0; i < unopened->count; i++)
+	{
+		HnswQueuePush(&search->open, unopened->items[i]);
+		if (unopened->items[i].state == HNSW_LIVE)
+			HnswQueueAppend(&search->passed, unopened->items[i]);
+	}
+	unopened->count = 0;
+	HnswQueueOrder(&search->passed);
+	search->results.count = 0;
+	while (search->results.count < ef && search->passed.count > 0)
+		HnswQueuePush(&search->results, HnswQueuePop(&search->passed));
+	Walk(search, 0, ef, true);
+	HnswQueueSort(&search->results);
+}
+
+void
+GraphSearchDrain(HnswSearch *search)
+{
+	HnswQueue  *results = &search->results;
+	HnswQueue  *unopened = &search->unopened;
+
+	results->count = 0;
+	for (int i = 0; i < search->passed.count; i++)
+		HnswQueueAppend(results, search->passed.items[i]);
+	for (int i = 0; i < unopened->count; i++)
+	{
+		if (unopened->items[i].state == HNSW_LIVE)
+			HnswQueueAppend(results, unopened->items[i]);
+	}
+	search->passed.count = 0;
+	unopened->count = 0;
+	HnswQueueSort(results);
+}
+
+/* Is the candidate nearer to one of the chosen than to the node they are chosen for? */
+static bool
+IsCovered(HnswStore *store, const HnswCandidate *candidate, const HnswQueue *chosen)
+{
+	const void *value = store->methods->value(store, candidate->node);
+
+	if (value == NULL)
+		return true;
+	for (int i = 0; i < chosen->count; i++)
+	{
+		const void *other = store->methods->value(store, chosen->items[i].node);
+
+		if (other != NULL && HnswDistance(store->support, value, other) <= candidate->distance)
+			return true;
+	}
+	return false;
+}
+
+void
+GraphSelectLinks(HnswStore *store, const HnswQueue *candidates, HnswQueue *chosen, int max)
+{
+	HnswQueue	covered;
+
+	HnswQueueInit(&covered, false, CurrentMemoryContext);
+	for (int i = 0; i < candidates->count && chosen->count < max; i++)
+	{
+		if (IsCovered(store, &candidates->items[i], chosen))
+			HnswQueueAppend(&covered, candidates->items[i]);
+		else
+			HnswQueueAppend(chosen, candidates->items[i]);
+	}
+	/* a free slot is better filled with a near node than left empty */
+	for (int i = 0; i < covered.count && chosen->count < max; i++)
+		HnswQueueAppend(chosen, covered.items[i]);
+	if (covered.items != NULL)
+		pfree(covered.items);
+}
+
+void
+GraphChooseLinks(HnswStore *store, HnswInsertion *insertion, MemoryContext context)
+{
+	HnswSearch	search;
+	int			top = Min(insertion->level, store->entry_level);
+
+	for (int level = 0; level <= insertion->level; level++)
+		HnswQueueInit(&insertion->links[level], false, context);
+	HnswQueueInit(&insertion->near, false, context);
+	if (store->entry == HNSW_NO_NODE)
+		return;
+
+	GraphSearchInit(&search, store, insertion->value, context);
+	StartAtEntry(&search);
+	for (int level = store->entry_level; level > top; level--)
+		GraphSearchLayer(&search, level, 1, false);
+	for (int level = top; level >= 0; level--)
+	{
+		GraphSearchLayer(&search, level, store->ef_construction, true);
+		HnswQueueSort(&search.results);
+		GraphSelectLinks(store, &search.results, &insertion->links[level],
+						 HnswLevelLinks(store->m, level));
+		/* with none alive, the level below still needs a place to start at */
+		if (search.results.count == 0)
+			StartAtEntry(&search);
+	}
+	insertion->near = search.results;
+}
+
+/* A near node of just this value, or HNSW_NO_NODE. */
+static HnswNode
+FindDuplicate(HnswStore *store, const HnswInsertion *insertion)
+{
+	for (int i = 0; i < insertion->near.count; i++)
+	{
+		const HnswCandidate *near = &insertion->near.items[i];
+		const void *value = near->state == HNSW_LIVE ? store->methods->value(store, near->node) : NULL;
+
+		/* a value says its own size in its header, which is the first to be compared */
+		if (value != NULL && VARSIZE(value) == insertion->value_size &&
+			memcmp(value, insertion->value, insertion->value_size) == 0)
+			return near->node;
+	}
+	return HNSW_NO_NODE;
+}
+
+/* Fills in the distances of links from their node's value. */
+static void
+MeasureLinks(HnswStore *store, const void *value, HnswQueue *links)
+{
+	for (int i = 0; i < links->count; i++)
+	{
+		const void *other = store->methods->value(store, links->items[i].node);
+
+		links->items[i].distance = other == NULL
+			? INFINITY
+			: HnswDistance(store->support, value, other);
+	}
+}
+
+/*
+ * The link that a full node can best do without: the farthest of those that another,
+ * nearer link covers, or else the farthest of all.
+ */
+static HnswNode
+WorstLink(HnswStore *store, HnswQueue *links)
+{
+	HnswQueueSort(links);
+	for (int i = links->count - 1; i > 0; i--)
+	{
+		HnswQueue	nearer = *links;
+
+		nearer.count = i;
+		if (IsCovered(store, &links->items[i], &nearer))
+			return links->items[i].node;
+	}
+	return links->items[links->count - 1].node;
+}
+
+/* Links a node to a new one; a full node drops its worst link, which may be this one. */
+static void
+LinkFrom(HnswStore *store, HnswNode from, int level, HnswCandidate to)
+{
+	HnswCandidate items[HNSW_MAX_LINKS + 1];
+	HnswQueue	links = {.items = items, .room = lengthof(items)};
+
+	while (!store->methods->add_link(store, from, level, to))
+	{
+		HnswNode	worst;
+
+		CHECK_FOR_INTERRUPTS();
+		links.count = store->methods->links(store, from, level, items);
+		if (links.count == 0)
+			return;				/* the node has gone */
+		if (!store->keeps_distances)
+		{
+			const void *value = store->methods->value(store, from);
+
+			if (value == NULL)
+				return;
+			MeasureLinks(store, value, &links);
+		}
+		items[links.count++] = to;
+		worst = WorstLink(store, &links);
+		if (worst == to.node || store->methods->replace_link(store, from, level, worst, to))
+			return;
+	}
+}
+
+/* Links the new node from its neighbours. */
+static void
+Connect(HnswStore *store, HnswNode node, const HnswInsertion *insertion)
+{
+	for (int level = 0; level <= insertion->level; level++)
+	{
+		const HnswQueue *links = &insertion->links[level];
+
+		for (int i = 0; i < links->count; i++)
+		{
+			HnswCandidate to = {.node = node, .distance = links->items[i].distance};
+
+			LinkFrom(store, links->items[i].node, level, to);
+		}
+	}
+}
+
+HnswNode
+GraphPlace(HnswStore *store, const HnswInsertion *insertion)
+{
+	HnswNode	node = FindDuplicate(store, insertion);
+
+	if (node != HNSW_NO_NODE && store->methods->add_row(store, node, &insertion->row))
+		return HNSW_NO_NODE;
+	node = store->methods->add_node(store, insertion);
+	Connect(store, node, insertion);
+	return node;
+}

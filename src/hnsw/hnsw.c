@@ -1,0 +1,110 @@
+/*
+ * hnsw.c: the access method's handler and its options.
+ */
+#include "postgres.h"
+
+#include "access/reloptions.h"
+#include "commands/progress.h"
+#include "utils/builtins.h"
+
+#include "hnsw/hnsw.h"
+
+static relopt_kind option_kind;
+
+static void
+DefineOptions(void)
+{
+	static bool defined = false;
+
+	if (defined)
+		return;
+	option_kind = add_reloption_kind();
+	add_int_reloption(option_kind, "m", "Max number of connections", HNSW_DEFAULT_M, HNSW_MIN_M,
+					  HNSW_MAX_M, AccessExclusiveLock);
+	add_int_reloption(option_kind, "ef_construction",
+					  "Size of the dynamic candidate list for construction",
+					  HNSW_DEFAULT_EF_CONSTRUCTION, HNSW_MIN_EF_CONSTRUCTION,
+					  HNSW_MAX_EF_CONSTRUCTION, AccessExclusiveLock);
+	defined = true;
+}
+
+static bytea *
+hnswoptions(Datum options, bool validate)
+{
+	static const relopt_parse_elt table[] = {
+		{"m", RELOPT_TYPE_INT, offsetof(HnswOptions, m)},
+		{"ef_construction", RELOPT_TYPE_INT, offsetof(HnswOptions, ef_construction)},
+	};
+
+	return (bytea *) build_reloptions(options, validate, option_kind, sizeof(HnswOptions), table,
+									  lengthof(table));
+}
+
+int
+HnswOptionM(Relation index)
+{
+	const HnswOptions *options = (const HnswOptions *) index->rd_options;
+
+	return options == NULL ? HNSW_DEFAULT_M : options->m;
+}
+
+int
+HnswOptionEfConstruction(Relation index)
+{
+	const HnswOptions *options = (const HnswOptions *) index->rd_options;
+
+	return options == NULL ? HNSW_DEFAULT_EF_CONSTRUCTION : options->ef_construction;
+}
+
+static char *
+hnswbuildphasename(int64 phase)
+{
+	switch (phase)
+	{
+		case PROGRESS_CREATEIDX_SUBPHASE_INITIALIZE:
+			return "initializing";
+		case HNSW_PROGRESS_LOAD:
+			return "loading tuples";
+		default:
+			return NULL;
+	}
+}
+
+/* What is not set is false, 0 or NULL: not supported. */
+static void
+FillRoutine(IndexAmRoutine *routine)
+{
+	routine->amstrategies = 1;
+	routine->amsupport = HNSW_PROCS;
+	routine->amcanorderbyop = true;
+	routine->amoptionalkey = true;
+	routine->amparallelvacuumoptions = VACUUM_OPTION_PARALLEL_BULKDEL;
+	routine->amkeytype = InvalidOid;
+
+	routine->ambuild = hnswbuild;
+	routine->ambuildempty = hnswbuildempty;
+	routine->aminsert = hnswinsert;
+	routine->ambulkdelete = hnswbulkdelete;
+	routine->amvacuumcleanup = hnswvacuumcleanup;
+	routine->amcostestimate = hnswcostestimate;
+	routine->amoptions = hnswoptions;
+	routine->ambuildphasename = hnswbuildphasename;
+	routine->amvalidate = hnswvalidate;
+	routine->ambeginscan = hnswbeginscan;
+	routine->amrescan = hnswrescan;
+	routine->amgettuple = hnswgettuple;
+	routine->amendscan = hnswendscan;
+}
+
+/* The first use of the access method in a backend comes through here. */
+PG_FUNCTION_INFO_V1(rag_hnsw_handler);
+Datum
+rag_hnsw_handler(PG_FUNCTION_ARGS)
+{
+	IndexAmRoutine *routine = makeNode(IndexAmRoutine);
+
+	HnswDefineSettings();
+	DefineOptions();
+	FillRoutine(routine);
+	PG_RETURN_POINTER(routine);
+}

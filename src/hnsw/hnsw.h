@@ -1,0 +1,506 @@
+/*
+ * hnsw.h: the hnsw access method, shared by the files of this room only.
+ *
+ * One graph algorithm (graph.c) runs over a small store interface. store_memory.c
+ * holds a graph that is being built, store_page.c the pages of an index. Neither the
+ * graph nor the pages know what a value is: its bytes are opaque, and what depends on
+ * the type comes from the support functions of the operator class (types.c).
+ *
+ * README.md has the page layout, the locks and the WAL records.
+ */
+#ifndef RAG_HNSW_H
+#define RAG_HNSW_H
+
+#include "access/amapi.h"
+#include "access/genam.h"
+#include "access/generic_xlog.h"
+#include "access/reloptions.h"
+#include "access/transam.h"
+#include "fmgr.h"
+#include "nodes/execnodes.h"
+#include "nodes/pathnodes.h"
+#include "storage/bufmgr.h"
+#include "storage/bufpage.h"
+#include "storage/itemptr.h"
+#include "utils/rel.h"
+
+#include "rag.h"
+
+/* ---- options (hnsw.c) and settings (settings.c) ---- */
+
+#define HNSW_DEFAULT_M 16
+#define HNSW_MIN_M 2
+#define HNSW_MAX_M 100
+#define HNSW_DEFAULT_EF_CONSTRUCTION 64
+#define HNSW_MIN_EF_CONSTRUCTION 4
+#define HNSW_MAX_EF_CONSTRUCTION 1000
+#define HNSW_MAX_EF_SEARCH 1000
+
+typedef struct HnswOptions
+{
+	int32		vl_len_;		/* varlena header, do not touch directly */
+	int			m;
+	int			ef_construction;
+} HnswOptions;
+
+typedef enum HnswIterativeScan
+{
+	HNSW_ITERATIVE_OFF,
+	HNSW_ITERATIVE_RELAXED,
+	HNSW_ITERATIVE_STRICT
+} HnswIterativeScan;
+
+typedef struct HnswSettings
+{
+	int			ef_search;
+	int			iterative_scan; /* HnswIterativeScan */
+	int			max_scan_tuples;
+	double		scan_mem_multiplier;
+} HnswSettings;
+
+extern int	HnswOptionM(Relation index);
+extern int	HnswOptionEfConstruction(Relation index);
+
+/* Makes the hnsw.* settings real ones; does nothing when called again. */
+extern void HnswDefineSettings(void);
+extern void HnswReadSettings(HnswSettings *settings);
+
+/* ---- the type of the values (types.c) ---- */
+
+/* Numbers of the support functions of an operator class. */
+#define HNSW_DISTANCE_PROC 1	/* (type, type) -> float8 */
+#define HNSW_NORM_PROC 2		/* (type) -> float8; given: values are scaled to norm 1 */
+#define HNSW_TYPE_PROC 3		/* (internal) -> internal, an HnswTypeInfo */
+#define HNSW_PROCS 3
+
+/* The distance of two stored values. Both have passed HnswTypeInfo.matches. */
+typedef float (*HnswKernel) (const void *a, const void *b);
+
+typedef struct HnswTypeInfo
+{
+	int			max_dimensions;
+	/* ERROR unless the value has this many dimensions */
+	void		(*check_dimensions) (Datum value, int dimensions);
+	/* is what was read from pages a value of this many dimensions and bytes? */
+	bool		(*matches) (const void *value, Size size, int dimensions);
+	/* a copy of norm 1 */
+	Datum		(*normalize) (Datum value);
+	/* a direct form of the distance function, or NULL: it is called through fmgr */
+	HnswKernel	(*kernel) (PGFunction distance);
+} HnswTypeInfo;
+
+/* What an index knows of its values; lives as long as the index's relcache entry. */
+typedef struct HnswSupport
+{
+	const HnswTypeInfo *type;
+	int			dimensions;
+	FmgrInfo   *distance;
+	FmgrInfo   *norm;			/* NULL: values are stored as they are */
+	Oid			collation;
+	HnswKernel	kernel;			/* NULL: call distance */
+} HnswSupport;
+
+/* ERROR when the column has no or too many dimensions. */
+extern void HnswInitSupport(HnswSupport *support, Relation index);
+
+/* The bytes to store or to search for, in the current context; false: not indexed. */
+extern bool HnswFormValue(const HnswSupport *support, Datum value, Datum *formed);
+
+/* Not a number counts as infinitely far, so that every order stays a total one. A
+ * NULL value (a search by NULL) is equally far from all. */
+extern float HnswDistance(const HnswSupport *support, const void *a, const void *b);
+
+/* ---- nodes, candidates, queues, sets (queue.c) ---- */
+
+/* Names a node within its store. */
+typedef uint64 HnswNode;
+#define HNSW_NO_NODE PG_UINT64_MAX
+
+typedef enum HnswState
+{
+	HNSW_LIVE,					/* has rows */
+	HNSW_DEAD,					/* has none: leads on, but is no result and no neighbour */
+	HNSW_GONE					/* the name leads nowhere */
+} HnswState;
+
+typedef struct HnswCandidate
+{
+	HnswNode	node;
+	float		distance;
+	HnswState	state;
+} HnswCandidate;
+
+/* A binary heap: the nearest on top, or the farthest. */
+typedef struct HnswQueue
+{
+	HnswCandidate *items;
+	int			count;
+	int			room;
+	bool		farthest_first;
+	MemoryContext context;
+} HnswQueue;
+
+extern void HnswQueueInit(HnswQueue *queue, bool farthest_first, MemoryContext context);
+extern void HnswQueuePush(HnswQueue *queue, HnswCandidate candidate);
+extern HnswCandidate HnswQueuePop(HnswQueue *queue);
+/* Adds without order: for a queue that is a plain list, or until HnswQueueOrder. */
+extern void HnswQueueAppend(HnswQueue *queue, HnswCandidate candidate);
+extern void HnswQueueOrder(HnswQueue *queue);
+/* Sorts nearest first; the queue is a list from then on. */
+extern void HnswQueueSort(HnswQueue *queue);
+
+/* A set of nodes: open addressing, HNSW_NO_NODE is an empty slot. */
+typedef struct HnswNodeSet
+{
+	HnswNode   *slots;
+	uint64		size;			/* a power of two */
+	uint64		count;
+	MemoryContext context;
+} HnswNodeSet;
+
+extern void HnswNodeSetInit(HnswNodeSet *set, MemoryContext context);
+extern void HnswNodeSetClear(HnswNodeSet *set);
+/* false when it was there already */
+extern bool HnswNodeSetAdd(HnswNodeSet *set, HnswNode node);
+extern bool HnswNodeSetHas(const HnswNodeSet *set, HnswNode node);
+extern Size HnswNodeSetMemory(const HnswNodeSet *set);
+
+/* ---- the store interface ---- */
+
+/* Links of one node on one level: 2 * m on level 0, m above. */
+#define HNSW_MAX_LINKS (2 * HNSW_MAX_M)
+#define HnswLevelLinks(m, level) ((level) == 0 ? 2 * (m) : (m))
+#define HNSW_MAX_LEVEL 31
+
+typedef struct HnswStore HnswStore;
+typedef struct HnswInsertion HnswInsertion;
+
+typedef struct HnswStoreMethods
+{
+	/* Fills distance and state of n candidates for the query. */
+	void		(*distances) (HnswStore *store, const void *query, HnswCandidate *candidates, int n);
+
+	/* The links of a node, at most HNSW_MAX_LINKS; distance is set only if the store
+	 * keeps_distances, state never. Their number; 0 for a node that is gone. */
+	int			(*links) (HnswStore *store, HnswNode node, int level, HnswCandidate *links);
+
+	/* The value of a node until the store is reset, or NULL when it is gone. */
+	const void *(*value) (HnswStore *store, HnswNode node);
+
+	/* A new node with its links; nothing links to it yet. */
+	HnswNode	(*add_node) (HnswStore *store, const HnswInsertion *insertion);
+
+	/* Adds a row to a node of the same value; false when that node is dead by now. */
+	bool		(*add_row) (HnswStore *store, HnswNode node, const ItemPointerData *row);
+
+	/* Puts a link into a free slot; false when there is none. */
+	bool		(*add_link) (HnswStore *store, HnswNode from, int level, HnswCandidate to);
+
+	/* Puts a link in the place of another one; false when that one is not there. */
+	bool		(*replace_link) (HnswStore *store, HnswNode from, int level, HnswNode old,
+								 HnswCandidate to);
+
+	/* Drops the links that are in a set and puts those of the list into free slots, as
+	 * far as they go. */
+	void		(*repair_links) (HnswStore *store, HnswNode from, int level,
+								 const HnswNodeSet *deleted, const HnswQueue *added);
+} HnswStoreMethods;
+
+struct HnswStore
+{
+	const HnswStoreMethods *methods;
+	const HnswSupport *support;
+	int			m;
+	int			ef_construction;
+	int			max_level;
+	bool		keeps_distances;
+	bool		building;		/* changes are not logged */
+	HnswNode	entry;			/* HNSW_NO_NODE: the graph is empty */
+	int			entry_level;
+};
+
+/* ---- graph.c ---- */
+
+/* One search; its memory is in one context, which the caller resets or deletes. */
+typedef struct HnswSearch
+{
+	HnswStore  *store;
+	const void *query;			/* NULL: every node is equally far */
+	bool		resumable;		/* keep what is found beyond the results */
+	int64		evaluated;		/* distances so far */
+	HnswNodeSet visited;
+	HnswQueue	open;			/* nearest first: found, links not yet followed */
+	HnswQueue	results;		/* farthest first while searching, then sorted */
+	HnswQueue	unopened;		/* a list: found, but too far to be opened */
+	HnswQueue	passed;			/* nearest first: live, and no result yet */
+} HnswSearch;
+
+/* A value on its way into a graph. */
+struct HnswInsertion
+{
+	const void *value;
+	Size		value_size;
+	ItemPointerData row;
+	int			level;
+	HnswQueue	links[HNSW_MAX_LEVEL + 1];	/* lists, chosen by GraphChooseLinks */
+	HnswQueue	near;			/* a list, the search's results on level 0 */
+};
+
+extern int	GraphDrawLevel(const HnswStore *store);
+
+extern void GraphSearchInit(HnswSearch *search, HnswStore *store, const void *query,
+							MemoryContext context);
+/* From the entry point down to the level above this one, then ef results on it. */
+extern void GraphSearch(HnswSearch *search, int level, int ef);
+/* The next results of a resumable search, beyond those returned before. */
+extern void GraphSearchMore(HnswSearch *search, int ef);
+/* All that a resumable search has found and not yet returned, without searching on. */
+extern void GraphSearchDrain(HnswSearch *search);
+
+/* The best of the candidates (sorted, nearest first) for links of a node that keeps
+ * the first kept of chosen; appends to chosen up to max. */
+extern void GraphSelectLinks(HnswStore *store, const HnswQueue *candidates, HnswQueue *chosen,
+							 int max);
+
+/* Fills insertion->links and ->near; insertion->level and ->value are given. */
+extern void GraphChooseLinks(HnswStore *store, HnswInsertion *insertion, MemoryContext context);
+/* Replaces the links of a node that lead to deleted ones, and links back where there is
+ * room. False when the node has no such links on this level. */
+extern bool GraphRepair(HnswStore *store, HnswNode node, int level, const HnswNodeSet *deleted);
+
+/* Adds the row to a near node of just this value, and returns HNSW_NO_NODE; or adds a
+ * node and links it both ways. */
+extern HnswNode GraphPlace(HnswStore *store, const HnswInsertion *insertion);
+
+/* ---- pages.c: what lies on a page ---- */
+
+#define HNSW_META_BLOCK 0
+#define HNSW_MAGIC 0x52484e57
+#define HNSW_VERSION 1
+#define HNSW_PAGE_ID 0xFFB7		/* tells our pages to pg_filedump and the like */
+
+typedef enum HnswPageKind
+{
+	HNSW_PAGE_FREE = 1,
+	HNSW_PAGE_META,
+	HNSW_PAGE_NODES,
+	HNSW_PAGE_VALUE,			/* a part of one node's value */
+	HNSW_PAGE_ROWS				/* heap TIDs that have no room in their node */
+} HnswPageKind;
+
+typedef struct HnswPageTail
+{
+	uint16		kind;
+	uint16		version;		/* counts the times nodes were removed; never goes back */
+	uint16		unused;
+	uint16		page_id;
+} HnswPageTail;
+
+/* On pages a node is named by block, offset and the version of its page when it was
+ * written: a name outlives its node without ever meaning another one. */
+#define HnswRefMake(block, offset, version) \
+	(((uint64) (block) << 32) | ((uint64) (offset) << 16) | (uint64) (version))
+#define HnswRefBlock(ref) ((BlockNumber) ((ref) >> 32))
+#define HnswRefOffset(ref) ((OffsetNumber) (((ref) >> 16) & 0xFFFF))
+#define HnswRefVersion(ref) ((uint16) ((ref) & 0xFFFF))
+
+typedef struct HnswMeta
+{
+	uint32		magic;
+	uint32		layout;
+	uint32		dimensions;
+	uint16		m;
+	uint16		ef_construction;
+	HnswNode	entry;
+	int32		entry_level;
+	BlockNumber rows_block;		/* where to put the next tuple of rows; a hint */
+} HnswMeta;
+
+#define HNSW_INLINE_ROWS 4
+#define HNSW_MAX_VALUE_PAGES 3	/* with the node's own page the limit of a generic WAL record */
+
+typedef struct HnswNodeTuple
+{
+	uint8		deleted;		/* no link leads here any more */
+	uint8		level;
+	uint16		version;
+	uint8		row_count;		/* of rows[] */
+	uint8		value_pages;
+	uint16		inline_size;	/* bytes of the value that follow the links */
+	uint32		value_size;		/* all of it */
+	BlockNumber value_block[HNSW_MAX_VALUE_PAGES];
+	FullTransactionId deleted_at;	/* set with deleted: no scan older than this may remain */
+	ItemPointerData more_rows;	/* first tuple of further rows */
+	ItemPointerData rows[HNSW_INLINE_ROWS];
+	HnswNode	links[FLEXIBLE_ARRAY_MEMBER];	/* level 0 first; the value after them */
+} HnswNodeTuple;
+
+#define HNSW_ROWS_PER_TUPLE 60
+
+typedef struct HnswRowsTuple
+{
+	ItemPointerData next;
+	uint16		count;
+	ItemPointerData rows[HNSW_ROWS_PER_TUPLE];
+} HnswRowsTuple;
+
+typedef struct HnswValuePage
+{
+	HnswNode	owner;
+	char		bytes[FLEXIBLE_ARRAY_MEMBER];
+} HnswValuePage;
+
+#define HnswPageGetTail(page) ((HnswPageTail *) PageGetSpecialPointer(page))
+#define HnswPageGetMeta(page) ((HnswMeta *) PageGetContents(page))
+#define HnswPageGetValue(page) ((HnswValuePage *) PageGetContents(page))
+#define HNSW_PAGE_ROOM \
+	MAXALIGN_DOWN(BLCKSZ - SizeOfPageHeaderData - sizeof(ItemIdData) - MAXALIGN(sizeof(HnswPageTail)))
+#define HNSW_VALUE_PAGE_ROOM \
+	(BLCKSZ - MAXALIGN(SizeOfPageHeaderData) - MAXALIGN(sizeof(HnswPageTail)) - \
+	 offsetof(HnswValuePage, bytes))
+
+/* How a node of this level and size of value is laid out. */
+typedef struct HnswShape
+{
+	int			links;			/* slots */
+	int			value_pages;
+	Size		inline_size;
+	Size		tuple_size;
+} HnswShape;
+
+extern HnswShape HnswNodeShape(int m, int level, Size value_size);
+extern int	HnswMaxLevel(int m);
+static inline int
+HnswLinkStart(int m, int level)
+{
+	return level == 0 ? 0 : (level + 1) * m;
+}
+static inline char *
+HnswNodeValue(HnswNodeTuple *node, int m)
+{
+	return (char *) node + MAXALIGN(offsetof(HnswNodeTuple, links) +
+									sizeof(HnswNode) * (node->level + 2) * m);
+}
+
+/* Fills a tuple of shape.tuple_size zeroed bytes with what has no place yet: its rows,
+ * links and value_block are the caller's. */
+extern void HnswFormNode(HnswNodeTuple *tuple, const HnswShape *shape, const HnswInsertion *insertion,
+						 int m);
+
+extern void HnswPageInit(Page page, HnswPageKind kind);
+extern bool HnswPageIs(Page page, HnswPageKind kind);
+extern bool HnswPageHasItems(Page page);
+/* The node, or NULL when it is not there (any more). */
+extern HnswNodeTuple *HnswPageGetNode(Page page, HnswNode node);
+extern HnswNodeTuple *HnswPageNodeAt(Page page, OffsetNumber offset);
+/* A page of a node's value: part number i of all. */
+extern void HnswValuePageFill(Page page, HnswNode owner, const HnswShape *shape, const void *value,
+							  Size size, int i);
+
+/* A change of pages: one WAL record, or plain writes while the index is built. */
+typedef struct HnswEdit
+{
+	Relation	index;
+	GenericXLogState *record;	/* NULL: building */
+	Buffer		keep;			/* this one stays locked at the end */
+	Buffer		buffers[MAX_GENERIC_XLOG_PAGES];
+	int			count;
+} HnswEdit;
+
+extern void HnswEditBegin(HnswEdit *edit, Relation index, bool building);
+/* The page to change; the buffer is pinned and exclusively locked. */
+extern Page HnswEditPage(HnswEdit *edit, Buffer buffer);
+/* Writes the record; releases locks and pins. */
+extern void HnswEditEnd(HnswEdit *edit);
+/* Forgets the changes; releases locks and pins. */
+extern void HnswEditAbort(HnswEdit *edit);
+
+/* An exclusively locked buffer of a free page (its kind is not yet set). */
+extern Buffer HnswFreeBuffer(Relation index, ForkNumber fork);
+extern void HnswInitMeta(Relation index, ForkNumber fork, const HnswMeta *meta);
+extern void HnswReadMeta(Relation index, HnswMeta *meta);
+extern void HnswWriteEntry(Relation index, HnswNode entry, int level, bool building);
+extern void HnswWriteRowsBlock(Relation index, BlockNumber block, bool building);
+
+/* ---- space.c: room for nodes, and getting it back ---- */
+
+/* An exclusively locked buffer of a page of nodes with this much room, or a free one. */
+extern Buffer HnswBufferWithRoom(Relation index, Size size);
+/* Removes the nodes of a page that no scan can be at; the buffer's lock is kept. */
+extern int	HnswReclaimPage(Relation index, Buffer buffer);
+/* The room that the page has, or will have once its deleted nodes are reclaimed. */
+extern Size HnswPageRoomToCome(Page page);
+/* Tells the free space map of a page of nodes; an empty one becomes a free page. The
+ * buffer is exclusively locked, and stays so. */
+extern void HnswRecordRoom(Relation index, Buffer buffer);
+
+/* ---- rows.c: the heap TIDs of a node ---- */
+
+typedef struct HnswRows
+{
+	ItemPointerData *rows;
+	int			count;
+	int			room;
+	MemoryContext context;
+} HnswRows;
+
+typedef struct HnswRowFilter
+{
+	IndexBulkDeleteCallback callback;
+	void	   *state;
+	double	   *removed;
+	double	   *left;
+} HnswRowFilter;
+
+extern void HnswRowsAdd(HnswRows *rows, const ItemPointerData *from, int count);
+/* All rows of a node whose page is locked. */
+extern void HnswReadRows(Relation index, const HnswNodeTuple *node, HnswRows *rows);
+/* Adds a row to a node; false when it is dead or gone. */
+extern bool HnswAddRow(Relation index, HnswNode node, const ItemPointerData *row, bool building);
+/* Writes a chain of rows while the index is built; where it begins. */
+extern ItemPointerData HnswWriteRows(Relation index, const ItemPointerData *rows, int count);
+/* Removes the rows that the callback names from the node at offset, whose page is
+ * exclusively locked, and adds to the counts; true when any are left. */
+extern bool HnswFilterRows(Relation index, Buffer buffer, OffsetNumber offset,
+						   const HnswRowFilter *filter);
+
+/* ---- store_memory.c, store_page.c ---- */
+
+extern HnswStore *HnswMemoryStore(const HnswSupport *support, int m, int ef_construction,
+								  MemoryContext context);
+/* Bytes in use. */
+extern Size HnswMemoryStoreUsed(HnswStore *store);
+/* Writes all nodes to an index that has its metapage only, without WAL. */
+extern void HnswMemoryStoreFlush(HnswStore *store, Relation index);
+
+/* Keeps no locks and pins between calls. The entry point is read by HnswPageStoreReset. */
+extern HnswStore *HnswPageStore(Relation index, const HnswSupport *support, bool building,
+								MemoryContext context);
+/* Forgets the values that were read, and reads the entry point. */
+extern void HnswPageStoreReset(HnswStore *store);
+/* Adds the rows of a node, if it is still there. */
+extern void HnswPageStoreRows(HnswStore *store, HnswNode node, HnswRows *rows);
+
+/* ---- one file for each thing an access method does ---- */
+
+#define HNSW_PROGRESS_LOAD 2	/* the subphase; 1 is core's "initializing" */
+#define HNSW_UPDATE_LOCK HNSW_META_BLOCK	/* page lock: inserts share it, see README.md */
+
+extern IndexBuildResult *hnswbuild(Relation heap, Relation index, IndexInfo *info);
+extern void hnswbuildempty(Relation index);
+/* Inserts a formed value into pages; what it allocates is the current context's. */
+extern void HnswInsertValue(Relation index, HnswStore *store, Datum value, ItemPointer row);
+extern bool RagIndexInsert(hnswinsert);
+extern IndexScanDesc hnswbeginscan(Relation index, int nkeys, int norderbys);
+extern void hnswrescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, int norderbys);
+extern bool hnswgettuple(IndexScanDesc scan, ScanDirection direction);
+extern void hnswendscan(IndexScanDesc scan);
+extern IndexBulkDeleteResult *hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
+											 IndexBulkDeleteCallback callback, void *state);
+extern IndexBulkDeleteResult *hnswvacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats);
+extern void hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
+							 Cost *startup_cost, Cost *total_cost, Selectivity *selectivity,
+							 double *correlation, double *pages);
+extern bool hnswvalidate(Oid opclass);
+
+#endif							/* RAG_HNSW_H */

@@ -1,0 +1,219 @@
+/*
+ * queue.c: what a search remembers: heaps of candidates and sets of nodes.
+ */
+#include "postgres.h"
+
+#include "hnsw/hnsw.h"
+
+#define QUEUE_FIRST_ROOM 64
+#define SET_FIRST_SIZE 1024
+
+void
+HnswQueueInit(HnswQueue *queue, bool farthest_first, MemoryContext context)
+{
+	memset(queue, 0, sizeof(*queue));
+	queue->farthest_first = farthest_first;
+	queue->context = context;
+}
+
+/* Equal distances are told apart by the nodes' names, so that results never depend on
+ * the order in which candidates came. */
+static inline bool
+Nearer(const HnswCandidate *a, const HnswCandidate *b)
+{
+	if (a->distance != b->distance)
+		return a->distance < b->distance;
+	return a->node < b->node;
+}
+
+static inline bool
+Before(const HnswQueue *queue, const HnswCandidate *a, const HnswCandidate *b)
+{
+	return queue->farthest_first ? Nearer(b, a) : Nearer(a, b);
+}
+
+void
+HnswQueueAppend(HnswQueue *queue, HnswCandidate candidate)
+{
+	if (queue->count == queue->room)
+	{
+		int			room = queue->room == 0 ? QUEUE_FIRST_ROOM : queue->room * 2;
+
+		if (queue->items == NULL)
+			queue->items = MemoryContextAlloc(queue->context, room * sizeof(HnswCandidate));
+		else
+			queue->items = repalloc_huge(queue->items, room * sizeof(HnswCandidate));
+		queue->room = room;
+	}
+	queue->items[queue->count++] = candidate;
+}
+
+static void
+SiftUp(HnswQueue *queue, int at)
+{
+	HnswCandidate item = queue->items[at];
+
+	while (at > 0)
+	{
+		int			parent = (at - 1) / 2;
+
+		if (!Before(queue, &item, &queue->items[parent]))
+			break;
+		queue->items[at] = queue->items[parent];
+		at = parent;
+	}
+	queue->items[at] = item;
+}
+
+static void
+SiftDown(HnswQueue *queue, int at)
+{
+	HnswCandidate item = queue->items[at];
+
+	for (;;)
+	{
+		int			child = 2 * at + 1;
+
+		if (child >= queue->count)
+			break;
+		if (child + 1 < queue->count &&
+			Before(queue, &queue->items[child + 1], &queue->items[child]))
+			child++;
+		if (!Before(queue, &queue->items[child], &item))
+			break;
+		queue->items[at] = queue->items[child];
+		at = child;
+	}
+	queue->items[at] = item;
+}
+
+void
+HnswQueuePush(HnswQueue *queue, HnswCandidate candidate)
+{
+	HnswQueueAppend(queue, candidate);
+	SiftUp(queue, queue->count - 1);
+}
+
+HnswCandidate
+HnswQueuePop(HnswQueue *queue)
+{
+	HnswCandidate top = queue->items[0];
+
+	Assert(queue->count > 0);
+	queue->items[0] = queue->items[--queue->count];
+	if (queue->count > 1)
+		SiftDown(queue, 0);
+	return top;
+}
+
+void
+HnswQueueOrder(HnswQueue *queue)
+{
+	for (int i = queue->count / 2 - 1; i >= 0; i--)
+		SiftDown(queue, i);
+}
+
+static int
+CompareCandidates(const void *a, const void *b)
+{
+	if (Nearer(a, b))
+		return -1;
+	return Nearer(b, a) ? 1 : 0;
+}
+
+void
+HnswQueueSort(HnswQueue *queue)
+{
+	if (queue->count > 1)
+		qsort(queue->items, queue->count, sizeof(HnswCandidate), CompareCandidates);
+}
+
+/* Mixes all bits of a name into the low ones (the finalizer of MurmurHash3). */
+static inline uint64
+HashNode(HnswNode node)
+{
+	node ^= node >> 33;
+	node *= UINT64CONST(0xff51afd7ed558ccd);
+	node ^= node >> 33;
+	node *= UINT64CONST(0xc4ceb9fe1a85ec53);
+	node ^= node >> 33;
+	return node;
+}
+
+static HnswNode *
+EmptySlots(HnswNodeSet *set, uint64 size)
+{
+	HnswNode   *slots = MemoryContextAllocHuge(set->context, size * sizeof(HnswNode));
+
+	memset(slots, 0xFF, size * sizeof(HnswNode));
+	return slots;
+}
+
+void
+HnswNodeSetInit(HnswNodeSet *set, MemoryContext context)
+{
+	set->context = context;
+	set->size = SET_FIRST_SIZE;
+	set->count = 0;
+	set->slots = EmptySlots(set, set->size);
+}
+
+void
+HnswNodeSetClear(HnswNodeSet *set)
+{
+	if (set->count > 0)
+		memset(set->slots, 0xFF, set->size * sizeof(HnswNode));
+	set->count = 0;
+}
+
+/* The slot of a node, or the empty one where it would go. */
+static inline uint64
+FindSlot(const HnswNodeSet *set, HnswNode node)
+{
+	uint64		at = HashNode(node) & (set->size - 1);
+
+	while (set->slots[at] != node && set->slots[at] != HNSW_NO_NODE)
+		at = (at + 1) & (set->size - 1);
+	return at;
+}
+
+static void
+GrowSet(HnswNodeSet *set)
+{
+	HnswNode   *old = set->slots;
+	uint64		old_size = set->size;
+
+	set->slots = EmptySlots(set, old_size * 2);
+	set->size = old_size * 2;
+	for (uint64 i = 0; i < old_size; i++)
+	{
+		if (old[i] != HNSW_NO_NODE)
+			set->slots[FindSlot(set, old[i])] = old[i];
+	}
+	pfree(old);
+}
+
+bool
+HnswNodeSetAdd(HnswNodeSet *set, HnswNode node)
+{
+	uint64		at = FindSlot(set, node);
+
+	if (set->slots[at] == node)
+		return false;
+	set->slots[at] = node;
+	if (++set->count > set->size / 2)
+		GrowSet(set);
+	return true;
+}
+
+bool
+HnswNodeSetHas(const HnswNodeSet *set, HnswNode node)
+{
+	return set->slots[FindSlot(set, node)] == node;
+}
+
+Size
+HnswNodeSetMemory(const HnswNodeSet *set)
+{
+	return set->size * sizeof(HnswNode);
+}

@@ -1,0 +1,146 @@
+/*
+ * repair.c: new links for nodes whose neighbours are being deleted.
+ *
+ * The neighbours of a deleted neighbour are near, so they are the candidates, as in
+ * FreshDiskANN (Singh et al., 2021, arXiv:2105.09613, algorithm 4). Where they have been
+ * deleted as well, theirs are looked at, and so on; a node that is left with too few
+ * links after that is searched for like a new one.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+
+#include "hnsw/hnsw.h"
+
+/* Deleted nodes to look through for one node before a search is the cheaper way. */
+#define MAX_OPENED 256
+
+typedef struct Repair
+{
+	HnswStore  *store;
+	int			level;
+	const HnswNodeSet *deleted;
+	HnswNodeSet seen;
+	HnswQueue	lost;			/* a list: deleted nodes, to be looked through */
+	HnswQueue	kept;			/* a list: the links that stay */
+	HnswQueue	candidates;		/* a list */
+} Repair;
+
+static void
+SortLinks(Repair *repair, HnswNode node)
+{
+	HnswCandidate links[HNSW_MAX_LINKS];
+	int			count = repair->store->methods->links(repair->store, node, repair->level, links);
+
+	HnswNodeSetAdd(&repair->seen, node);
+	for (int i = 0; i < count; i++)
+	{
+		HnswNodeSetAdd(&repair->seen, links[i].node);
+		HnswQueueAppend(HnswNodeSetHas(repair->deleted, links[i].node) ? &repair->lost : &repair->kept,
+						links[i]);
+	}
+}
+
+/* The living nodes that the deleted ones lead to, through further deleted ones. */
+static void
+CollectCandidates(Repair *repair)
+{
+	HnswCandidate links[HNSW_MAX_LINKS];
+	int			first = repair->lost.count;
+
+	for (int i = 0; i < repair->lost.count && i < MAX_OPENED; i++)
+	{
+		int			count;
+
+		/* the neighbours' own neighbours always, what is farther off only if needed */
+		if (i >= first && repair->candidates.count >= repair->store->ef_construction)
+			break;
+		CHECK_FOR_INTERRUPTS();
+		count = repair->store->methods->links(repair->store, repair->lost.items[i].node,
+											  repair->level, links);
+		for (int j = 0; j < count; j++)
+		{
+			if (HnswNodeSetAdd(&repair->seen, links[j].node))
+				HnswQueueAppend(HnswNodeSetHas(repair->deleted, links[j].node)
+								? &repair->lost
+								: &repair->candidates, links[j]);
+		}
+	}
+}
+
+/* Measures the candidates; only living ones stay, nearest first. */
+static void
+RankCandidates(Repair *repair, const void *value)
+{
+	HnswQueue  *candidates = &repair->candidates;
+	int			living = 0;
+
+	repair->store->methods->distances(repair->store, value, candidates->items, candidates->count);
+	for (int i = 0; i < candidates->count; i++)
+	{
+		if (candidates->items[i].state == HNSW_LIVE)
+			candidates->items[living++] = candidates->items[i];
+	}
+	candidates->count = living;
+	HnswQueueSort(candidates);
+}
+
+/* Candidates from a search, when there are too few close by. */
+static void
+SearchCandidates(Repair *repair, HnswNode node, const void *value)
+{
+	HnswSearch	search;
+
+	repair->candidates.count = 0;
+	if (repair->level > repair->store->entry_level)
+		return;
+	GraphSearchInit(&search, repair->store, value, CurrentMemoryContext);
+	GraphSearch(&search, repair->level, repair->store->ef_construction);
+	for (int i = 0; i < search.results.count; i++)
+	{
+		HnswCandidate *found = &search.results.items[i];
+		bool		known = found->node == node;
+
+		for (int j = 0; j < repair->kept.count && !known; j++)
+			known = repair->kept.items[j].node == found->node;
+		if (!known)
+			HnswQueueAppend(&repair->candidates, *found);
+	}
+}
+
+bool
+GraphRepair(HnswStore *store, HnswNode node, int level, const HnswNodeSet *deleted)
+{
+	Repair		repair = {.store = store, .level = level, .deleted = deleted};
+	int			max = HnswLevelLinks(store->m, level);
+	const void *value = store->methods->value(store, node);
+	HnswQueue	added;
+	int			kept;
+
+	HnswNodeSetInit(&repair.seen, CurrentMemoryContext);
+	HnswQueueInit(&repair.lost, false, CurrentMemoryContext);
+	HnswQueueInit(&repair.kept, false, CurrentMemoryContext);
+	HnswQueueInit(&repair.candidates, false, CurrentMemoryContext);
+	SortLinks(&repair, node);
+	if (repair.lost.count == 0 || value == NULL)
+		return false;
+
+	CollectCandidates(&repair);
+	RankCandidates(&repair, value);
+	if (repair.kept.count + repair.candidates.count < max / 2)
+		SearchCandidates(&repair, node, value);
+
+	kept = repair.kept.count;
+	GraphSelectLinks(store, &repair.candidates, &repair.kept, max);
+	added = repair.kept;
+	added.items += kept;
+	added.count -= kept;
+	store->methods->repair_links(store, node, level, deleted, &added);
+	for (int i = 0; i < added.count; i++)
+	{
+		HnswCandidate back = {.node = node, .distance = added.items[i].distance};
+
+		store->methods->add_link(store, added.items[i].node, level, back);
+	}
+	return true;
+}

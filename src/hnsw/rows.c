@@ -1,0 +1,318 @@
+/*
+ * rows.c: the heap TIDs of a node.
+ *
+ * Rows of the same value share a node. The first few TIDs lie in the node itself,
+ * further ones in a chain of tuples on pages of rows, newest tuple first. The chain is
+ * guarded by the lock on the node's page: whoever reads it holds that lock shared,
+ * whoever changes it exclusively.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "storage/indexfsm.h"
+
+#include "hnsw/hnsw.h"
+
+void
+HnswRowsAdd(HnswRows *rows, const ItemPointerData *from, int count)
+{
+	if (rows->count + count > rows->room)
+	{
+		rows->room = Max(rows->room * 2, rows->count + count + HNSW_INLINE_ROWS);
+		rows->rows = rows->rows == NULL
+			? MemoryContextAlloc(rows->context, rows->room * sizeof(ItemPointerData))
+			: repalloc_huge(rows->rows, rows->room * sizeof(ItemPointerData));
+	}
+	memcpy(rows->rows + rows->count, from, count * sizeof(ItemPointerData));
+	rows->count += count;
+}
+
+/* The tuple at a place in a chain; its buffer is locked in the mode that is given. */
+static HnswRowsTuple *
+LockRowsTuple(Relation index, ItemPointerData at, int mode, Buffer *buffer)
+{
+	Page		page;
+	OffsetNumber offset = ItemPointerGetOffsetNumber(&at);
+
+	*buffer = ReadBuffer(index, ItemPointerGetBlockNumber(&at));
+	LockBuffer(*buffer, mode);
+	page = BufferGetPage(*buffer);
+	if (!HnswPageIs(page, HNSW_PAGE_ROWS) || offset > PageGetMaxOffsetNumber(page) ||
+		!ItemIdIsNormal(PageGetItemId(page, offset)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("index \"%s\" has no rows at (%u,%u)", RelationGetRelationName(index),
+						ItemPointerGetBlockNumber(&at), offset)));
+	return (HnswRowsTuple *) PageGetItem(page, PageGetItemId(page, offset));
+}
+
+void
+HnswReadRows(Relation index, const HnswNodeTuple *node, HnswRows *rows)
+{
+	ItemPointerData at = node->more_rows;
+
+	HnswRowsAdd(rows, node->rows, node->row_count);
+	while (ItemPointerIsValid(&at))
+	{
+		Buffer		buffer;
+		HnswRowsTuple *tuple = LockRowsTuple(index, at, BUFFER_LOCK_SHARE, &buffer);
+
+		HnswRowsAdd(rows, tuple->rows, tuple->count);
+		at = tuple->next;
+		UnlockReleaseBuffer(buffer);
+	}
+}
+
+/* A locked page of rows with room for one tuple more, or a free page. */
+static Buffer
+BufferForRows(Relation index)
+{
+	HnswMeta	meta;
+
+	HnswReadMeta(index, &meta);
+	if (meta.rows_block != InvalidBlockNumber)
+	{
+		Buffer		buffer = ReadBuffer(index, meta.rows_block);
+
+		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+		if (HnswPageIs(BufferGetPage(buffer), HNSW_PAGE_ROWS) &&
+			PageGetFreeSpace(BufferGetPage(buffer)) >= MAXALIGN(sizeof(HnswRowsTuple)))
+			return buffer;
+		UnlockReleaseBuffer(buffer);
+	}
+	return HnswFreeBuffer(index, MAIN_FORKNUM);
+}
+
+/* Puts a new tuple of rows in front of a chain; a page that was free is now one of rows. */
+static ItemPointerData
+PutRows(HnswEdit *edit, Buffer buffer, const HnswRowsTuple *tuple, bool *fresh)
+{
+	Page		page = HnswEditPage(edit, buffer);
+	ItemPointerData at;
+	OffsetNumber offset;
+
+	*fresh = !HnswPageIs(page, HNSW_PAGE_ROWS);
+	if (*fresh)
+		HnswPageInit(page, HNSW_PAGE_ROWS);
+	offset = PageAddItem(page, (Item) tuple, sizeof(*tuple), InvalidOffsetNumber, false, false);
+	if (offset == InvalidOffsetNumber)
+		elog(ERROR, "failed to add rows to hnsw index \"%s\"", RelationGetRelationName(edit->index));
+	ItemPointerSet(&at, BufferGetBlockNumber(buffer), offset);
+	return at;
+}
+
+/* Adds the row to the first tuple of the chain, if that has room. */
+static bool
+AddToChain(Relation index, HnswEdit *edit, ItemPointerData at, const ItemPointerData *row)
+{
+	Buffer		buffer;
+	HnswRowsTuple *tuple;
+
+	if (!ItemPointerIsValid(&at))
+		return false;
+	tuple = LockRowsTuple(index, at, BUFFER_LOCK_EXCLUSIVE, &buffer);
+	if (tuple->count >= HNSW_ROWS_PER_TUPLE)
+	{
+		UnlockReleaseBuffer(buffer);
+		return false;
+	}
+	tuple = (HnswRowsTuple *) ((char *) HnswEditPage(edit, buffer) +
+							   ((char *) tuple - (char *) BufferGetPage(buffer)));
+	tuple->rows[tuple->count++] = *row;
+	return true;
+}
+
+bool
+HnswAddRow(Relation index, HnswNode node, const ItemPointerData *row, bool building)
+{
+	HnswEdit	edit;
+	Buffer		buffer = ReadBuffer(index, HnswRefBlock(node));
+	Buffer		rows_buffer = InvalidBuffer;
+	bool		fresh = false;
+	HnswNodeTuple *tuple;
+
+	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	tuple = HnswPageGetNode(BufferGetPage(buffer), node);
+	if (tuple == NULL || tuple->deleted ||
+		(tuple->row_count == 0 && !ItemPointerIsValid(&tuple->more_rows)))
+	{
+		UnlockReleaseBuffer(buffer);
+		return false;
+	}
+	HnswEditBegin(&edit, index, building);
+	tuple = HnswPageGetNode(HnswEditPage(&edit, buffer), node);
+	if (tuple->row_count < HNSW_INLINE_ROWS)
+		tuple->rows[tuple->row_count++] = *row;
+	else if (!AddToChain(index, &edit, tuple->more_rows, row))
+	{
+		HnswRowsTuple more = {.next = tuple->more_rows, .count = 1, .rows[0] = *row};
+
+		rows_buffer = BufferForRows(index);
+		tuple->more_rows = PutRows(&edit, rows_buffer, &more, &fresh);
+	}
+	if (fresh)
+	{
+		BlockNumber block = BufferGetBlockNumber(rows_buffer);
+
+		HnswEditEnd(&edit);
+		HnswWriteRowsBlock(index, block, building);
+	}
+	else
+		HnswEditEnd(&edit);
+	return true;
+}
+
+ItemPointerData
+HnswWriteRows(Relation index, const ItemPointerData *rows, int count)
+{
+	ItemPointerData first;
+
+	ItemPointerSetInvalid(&first);
+	for (int done = 0; done < count;)
+	{
+		HnswEdit	edit;
+		HnswRowsTuple tuple = {.next = first};
+		Buffer		buffer = BufferForRows(index);
+		BlockNumber block = BufferGetBlockNumber(buffer);
+		bool		fresh;
+
+		tuple.count = Min(count - done, HNSW_ROWS_PER_TUPLE);
+		memcpy(tuple.rows, rows + done, tuple.count * sizeof(ItemPointerData));
+		done += tuple.count;
+		HnswEditBegin(&edit, index, true);
+		first = PutRows(&edit, buffer, &tuple, &fresh);
+		HnswEditEnd(&edit);
+		if (fresh)
+			HnswWriteRowsBlock(index, block, true);
+	}
+	return first;
+}
+
+/* ---- vacuum ---- */
+
+/* Moves the rows that stay to the front; how many stay. */
+static int
+FilterArray(ItemPointerData *rows, int count, const HnswRowFilter *filter)
+{
+	int			left = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		if (!filter->callback(&rows[i], filter->state))
+			rows[left++] = rows[i];
+	}
+	*filter->removed += count - left;
+	*filter->left += left;
+	return left;
+}
+
+static HnswRowsTuple *
+RowsAt(Page page, ItemPointerData at)
+{
+	return (HnswRowsTuple *) PageGetItem(page,
+										 PageGetItemId(page, ItemPointerGetOffsetNumber(&at)));
+}
+
+/* Takes an empty tuple out of the chain and off its page: one WAL record, with the
+ * link to it, which is in the node or in the tuple before. */
+static void
+Unlink(Relation index, Buffer node_buffer, OffsetNumber node_offset, ItemPointerData before,
+	   ItemPointerData at)
+{
+	HnswEdit	edit;
+	Buffer		buffer;
+	Buffer		before_buffer = InvalidBuffer;
+	ItemPointerData next = LockRowsTuple(index, at, BUFFER_LOCK_EXCLUSIVE, &buffer)->next;
+	Page		page;
+	bool		emptied;
+
+	HnswEditBegin(&edit, index, false);
+	edit.keep = node_buffer;
+	page = HnswEditPage(&edit, buffer);
+	if (!ItemPointerIsValid(&before))
+		HnswPageNodeAt(HnswEditPage(&edit, node_buffer), node_offset)->more_rows = next;
+	else if (ItemPointerGetBlockNumber(&before) == ItemPointerGetBlockNumber(&at))
+		RowsAt(page, before)->next = next;
+	else
+	{
+		LockRowsTuple(index, before, BUFFER_LOCK_EXCLUSIVE, &before_buffer);
+		RowsAt(HnswEditPage(&edit, before_buffer), before)->next = next;
+	}
+	PageIndexTupleDeleteNoCompact(page, ItemPointerGetOffsetNumber(&at));
+	PageSetHasFreeLinePointers(page);
+	emptied = !HnswPageHasItems(page);
+	if (emptied)
+		HnswPageInit(page, HNSW_PAGE_FREE);
+	HnswEditEnd(&edit);
+	if (emptied)
+		RecordFreeIndexPage(index, ItemPointerGetBlockNumber(&at));
+}
+
+/* Filters the rows that lie in the node itself; how many stay. */
+static int
+FilterInlineRows(Relation index, Buffer buffer, OffsetNumber offset, const HnswRowFilter *filter)
+{
+	const HnswNodeTuple *stored = HnswPageNodeAt(BufferGetPage(buffer), offset);
+	ItemPointerData rows[HNSW_INLINE_ROWS];
+	int			left;
+
+	memcpy(rows, stored->rows, sizeof(rows));
+	left = FilterArray(rows, stored->row_count, filter);
+	if (left < stored->row_count)
+	{
+		HnswEdit	edit;
+		HnswNodeTuple *tuple;
+
+		HnswEditBegin(&edit, index, false);
+		edit.keep = buffer;
+		tuple = HnswPageNodeAt(HnswEditPage(&edit, buffer), offset);
+		memcpy(tuple->rows, rows, sizeof(rows));
+		tuple->row_count = left;
+		HnswEditEnd(&edit);
+	}
+	return left;
+}
+
+/* Filters one tuple of a chain, which it returns as it is now. */
+static HnswRowsTuple
+FilterChained(Relation index, ItemPointerData at, const HnswRowFilter *filter)
+{
+	Buffer		buffer;
+	HnswRowsTuple *stored = LockRowsTuple(index, at, BUFFER_LOCK_EXCLUSIVE, &buffer);
+	HnswRowsTuple tuple = *stored;
+
+	tuple.count = FilterArray(tuple.rows, tuple.count, filter);
+	if (tuple.count < stored->count)
+	{
+		HnswEdit	edit;
+
+		HnswEditBegin(&edit, index, false);
+		*RowsAt(HnswEditPage(&edit, buffer), at) = tuple;
+		HnswEditEnd(&edit);
+	}
+	else
+		UnlockReleaseBuffer(buffer);
+	return tuple;
+}
+
+bool
+HnswFilterRows(Relation index, Buffer buffer, OffsetNumber offset, const HnswRowFilter *filter)
+{
+	int			left = FilterInlineRows(index, buffer, offset, filter);
+	ItemPointerData at = HnswPageNodeAt(BufferGetPage(buffer), offset)->more_rows;
+	ItemPointerData before;
+
+	ItemPointerSetInvalid(&before);
+	while (ItemPointerIsValid(&at))
+	{
+		HnswRowsTuple tuple = FilterChained(index, at, filter);
+
+		if (tuple.count == 0)
+			Unlink(index, buffer, offset, before, at);
+		else
+			before = at;
+		left += tuple.count;
+		at = tuple.next;
+	}
+	return left > 0;
+}

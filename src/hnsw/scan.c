@@ -1,0 +1,202 @@
+/*
+ * scan.c: ORDER BY column <-> value.
+ *
+ * The first ef_search rows are those that a search of the graph finds. When more are
+ * wanted, because a filter has dropped some, an iterative scan goes on from where the
+ * search ended, with more results each time, until the graph, hnsw.max_scan_tuples or
+ * the memory is exhausted; what has been found by then is still returned.
+ *
+ * A batch can hold a node nearer than the last one of the batch before. In strict order
+ * such a node is passed over, in relaxed order it comes late.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "access/relscan.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "utils/memutils.h"
+
+#include "hnsw/hnsw.h"
+
+typedef struct HnswScan
+{
+	HnswSupport support;
+	HnswSettings settings;
+	MemoryContext context;		/* reset by each rescan */
+	bool		started;
+	HnswSearch	search;
+	int			batch;			/* results asked for the last time */
+	int			next;			/* of search.results */
+	float		last_distance;	/* of the rows returned so far */
+	HnswRows	rows;			/* of the node that is being returned */
+	int			next_row;
+} HnswScan;
+
+IndexScanDesc
+hnswbeginscan(Relation index, int nkeys, int norderbys)
+{
+	IndexScanDesc scan = RelationGetIndexScan(index, nkeys, norderbys);
+	HnswScan   *state = palloc0(sizeof(HnswScan));
+
+	HnswInitSupport(&state->support, index);
+	state->context = AllocSetContextCreate(CurrentMemoryContext, "hnsw scan", ALLOCSET_DEFAULT_SIZES);
+	scan->opaque = state;
+	return scan;
+}
+
+void
+hnswrescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, int norderbys)
+{
+	HnswScan   *state = scan->opaque;
+
+	MemoryContextReset(state->context);
+	state->started = false;
+	if (keys != NULL && scan->numberOfKeys > 0)
+		memmove(scan->keyData, keys, scan->numberOfKeys * sizeof(ScanKeyData));
+	if (orderbys != NULL && scan->numberOfOrderBys > 0)
+		memmove(scan->orderByData, orderbys, scan->numberOfOrderBys * sizeof(ScanKeyData));
+}
+
+/* The value to search for; NULL when it is null, or has no direction where only that
+ * counts: all rows are then equally far. */
+static const void *
+QueryValue(IndexScanDesc scan)
+{
+	HnswScan   *state = scan->opaque;
+	Datum		value;
+
+	if (scan->orderByData->sk_flags & SK_ISNULL)
+		return NULL;
+	if (!HnswFormValue(&state->support, scan->orderByData->sk_argument, &value))
+		return NULL;
+	return DatumGetPointer(value);
+}
+
+static void
+Start(IndexScanDesc scan)
+{
+	HnswScan   *state = scan->opaque;
+	HnswStore  *store;
+	const void *query;
+
+	if (scan->orderByData == NULL)
+		elog(ERROR, "cannot scan hnsw index without order");
+	if (!IsMVCCSnapshot(scan->xs_snapshot))
+		elog(ERROR, "non-MVCC snapshots are not supported with hnsw");
+	pgstat_count_index_scan(scan->indexRelation);
+
+	HnswReadSettings(&state->settings);
+	query = QueryValue(scan);
+	store = HnswPageStore(scan->indexRelation, &state->support, false, state->context);
+	GraphSearchInit(&state->search, store, query, state->context);
+	state->search.resumable = state->settings.iterative_scan != HNSW_ITERATIVE_OFF;
+	state->batch = state->settings.ef_search;
+	state->next = 0;
+	state->last_distance = -INFINITY;
+	memset(&state->rows, 0, sizeof(state->rows));
+	state->rows.context = state->context;
+	state->next_row = 0;
+	GraphSearch(&state->search, 0, state->batch);
+	state->started = true;
+}
+
+static Size
+MemoryUsed(const HnswSearch *search)
+{
+	return HnswNodeSetMemory(&search->visited) +
+		((Size) search->open.room + search->results.room + search->unopened.room +
+		 search->passed.room) * sizeof(HnswCandidate);
+}
+
+/* May the search go on, or is what it has found all there will be? */
+static bool
+MaySearchOn(HnswScan *state)
+{
+	Size		limit = (Size) (state->settings.scan_mem_multiplier * work_mem * 1024.0);
+
+	if (state->search.evaluated >= state->settings.max_scan_tuples)
+		return false;
+	if (MemoryUsed(&state->search) <= limit)
+		return true;
+	ereport(DEBUG1,
+			(errmsg("hnsw index scan exceeded work_mem after " INT64_FORMAT " tuples",
+					state->search.evaluated),
+			 errhint("Increase hnsw.scan_mem_multiplier to scan more tuples.")));
+	return false;
+}
+
+/* Fetches the next batch of results; false when there is none. */
+static bool
+NextBatch(HnswScan *state)
+{
+	if (!state->search.resumable)
+		return false;
+	state->next = 0;
+	if (MaySearchOn(state))
+	{
+		/* larger steps: fewer of them, and fewer nodes that come late */
+		state->batch = Min(state->batch * 2, HNSW_MAX_EF_SEARCH);
+		GraphSearchMore(&state->search, state->batch);
+	}
+	else
+		GraphSearchDrain(&state->search);
+	return state->search.results.count > 0;
+}
+
+/* Reads the rows of the next node; false when there is no further node. */
+static bool
+NextNode(IndexScanDesc scan)
+{
+	HnswScan   *state = scan->opaque;
+
+	state->rows.count = 0;
+	state->next_row = 0;
+	while (state->rows.count == 0)
+	{
+		HnswCandidate node;
+
+		CHECK_FOR_INTERRUPTS();
+		if (state->next >= state->search.results.count && !NextBatch(state))
+			return false;
+		node = state->search.results.items[state->next++];
+		if (state->settings.iterative_scan == HNSW_ITERATIVE_STRICT &&
+			node.distance < state->last_distance)
+			continue;
+		state->last_distance = node.distance;
+		HnswPageStoreRows(state->search.store, node.node, &state->rows);
+	}
+	return true;
+}
+
+bool
+hnswgettuple(IndexScanDesc scan, ScanDirection direction)
+{
+	HnswScan   *state = scan->opaque;
+	MemoryContext old = MemoryContextSwitchTo(state->context);
+	bool		found;
+
+	Assert(ScanDirectionIsForward(direction));
+	if (!state->started)
+		Start(scan);
+	found = state->next_row < state->rows.count || NextNode(scan);
+	if (found)
+	{
+		scan->xs_heaptid = state->rows.rows[state->next_row++];
+		scan->xs_recheck = false;
+		scan->xs_recheckorderby = false;
+	}
+	MemoryContextSwitchTo(old);
+	return found;
+}
+
+void
+hnswendscan(IndexScanDesc scan)
+{
+	HnswScan   *state = scan->opaque;
+
+	MemoryContextDelete(state->context);
+	pfree(state);
+	scan->opaque = NULL;
+}

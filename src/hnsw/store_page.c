@@ -1,0 +1,430 @@
+/*
+ * store_page.c: the graph on the pages of an index.
+ *
+ * Every method locks one page of nodes at a time (and with it, one after the other,
+ * the pages that hold the rest of a value) and keeps neither lock nor pin. A node can
+ * be removed between two calls; its name then leads nowhere, which every method takes.
+ */
+#include "postgres.h"
+
+#include "hnsw/hnsw.h"
+
+typedef struct ValueEntry
+{
+	HnswNode	node;
+	const void *value;
+	char		status;
+} ValueEntry;
+
+#define SH_PREFIX value_map
+#define SH_ELEMENT_TYPE ValueEntry
+#define SH_KEY_TYPE HnswNode
+#define SH_KEY node
+#define SH_HASH_KEY(table, key) ((uint32) (((key) * UINT64CONST(0x9E3779B97F4A7C15)) >> 32))
+#define SH_EQUAL(table, a, b) ((a) == (b))
+#define SH_SCOPE static inline
+#define SH_DEFINE
+#define SH_DECLARE
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
+#include "lib/simplehash.h"
+#pragma GCC diagnostic pop
+
+typedef struct PageStore
+{
+	HnswStore	base;
+	Relation	index;
+	MemoryContext context;
+	MemoryContext values;		/* copies of values, until the store is reset; made when needed */
+	value_map_hash *value_map;
+	char	   *assembled;		/* room for a value that does not lie in its node; the same */
+} PageStore;
+
+/* Locks the page of a node; NULL, and no lock, when it is gone. */
+static HnswNodeTuple *
+LockNode(PageStore *store, HnswNode node, int mode, Buffer *buffer)
+{
+	HnswNodeTuple *tuple;
+
+	*buffer = ReadBuffer(store->index, HnswRefBlock(node));
+	LockBuffer(*buffer, mode);
+	tuple = HnswPageGetNode(BufferGetPage(*buffer), node);
+	if (tuple == NULL)
+		UnlockReleaseBuffer(*buffer);
+	return tuple;
+}
+
+/* Puts a value together that lies on pages of its own; false when one is not there. */
+static bool
+AssembleValue(PageStore *store, HnswNode node, HnswNodeTuple *tuple, char *into)
+{
+	Size		done = tuple->inline_size;
+
+	memcpy(into, HnswNodeValue(tuple, store->base.m), done);
+	for (int i = 0; i < tuple->value_pages; i++)
+	{
+		Buffer		buffer = ReadBuffer(store->index, tuple->value_block[i]);
+		Page		page = BufferGetPage(buffer);
+		Size		length = Min(tuple->value_size - done, HNSW_VALUE_PAGE_ROOM);
+		bool		ours;
+
+		LockBuffer(buffer, BUFFER_LOCK_SHARE);
+		ours = HnswPageIs(page, HNSW_PAGE_VALUE) && HnswPageGetValue(page)->owner == node;
+		if (ours)
+			memcpy(into + done, HnswPageGetValue(page)->bytes, length);
+		UnlockReleaseBuffer(buffer);
+		if (!ours)
+			return false;
+		done += length;
+	}
+	return done == tuple->value_size;
+}
+
+/* The value of a node whose page is locked, for as long as that is; or NULL. */
+static const void *
+LockedValue(PageStore *store, HnswNode node, HnswNodeTuple *tuple)
+{
+	const HnswSupport *support = store->base.support;
+	const void *value = HnswNodeValue(tuple, store->base.m);
+
+	if (tuple->value_pages > 0)
+	{
+		if (store->assembled == NULL)
+			store->assembled = MemoryContextAlloc(store->context,
+												  HNSW_MAX_VALUE_PAGES * HNSW_VALUE_PAGE_ROOM);
+		if (tuple->value_pages > HNSW_MAX_VALUE_PAGES ||
+			tuple->value_size > HNSW_MAX_VALUE_PAGES * HNSW_VALUE_PAGE_ROOM ||
+			tuple->inline_size > tuple->value_size ||
+			!AssembleValue(store, node, tuple, store->assembled))
+			return NULL;
+		value = store->assembled;
+	}
+	return support->type->matches(value, tuple->value_size, support->dimensions) ? value : NULL;
+}
+
+static HnswState
+NodeState(const HnswNodeTuple *tuple)
+{
+	if (tuple->deleted)
+		return HNSW_DEAD;
+	return tuple->row_count > 0 || ItemPointerIsValid(&tuple->more_rows) ? HNSW_LIVE : HNSW_DEAD;
+}
+
+/* Neighbours in a list are often neighbours on a page: it stays locked for them. */
+static void
+PageDistances(HnswStore *base, const void *query, HnswCandidate *candidates, int n)
+{
+	PageStore  *store = (PageStore *) base;
+	Buffer		buffer = InvalidBuffer;
+
+	for (int i = 0; i < n; i++)
+	{
+		HnswCandidate *candidate = &candidates[i];
+		BlockNumber block = HnswRefBlock(candidate->node);
+		HnswNodeTuple *tuple;
+		const void *value;
+
+		if (buffer == InvalidBuffer || BufferGetBlockNumber(buffer) != block)
+		{
+			if (buffer != InvalidBuffer)
+				UnlockReleaseBuffer(buffer);
+			buffer = ReadBuffer(store->index, block);
+			LockBuffer(buffer, BUFFER_LOCK_SHARE);
+		}
+		candidate->state = HNSW_GONE;
+		tuple = HnswPageGetNode(BufferGetPage(buffer), candidate->node);
+		if (tuple == NULL || (value = LockedValue(store, candidate->node, tuple)) == NULL)
+			continue;
+		candidate->distance = HnswDistance(base->support, query, value);
+		candidate->state = NodeState(tuple);
+	}
+	if (buffer != InvalidBuffer)
+		UnlockReleaseBuffer(buffer);
+}
+
+static int
+PageLinks(HnswStore *base, HnswNode node, int level, HnswCandidate *links)
+{
+	Buffer		buffer;
+	HnswNodeTuple *tuple = LockNode((PageStore *) base, node, BUFFER_LOCK_SHARE, &buffer);
+	int			count = 0;
+
+	if (tuple == NULL)
+		return 0;
+	if (level <= tuple->level)
+	{
+		const HnswNode *from = tuple->links + HnswLinkStart(base->m, level);
+		int			max = HnswLevelLinks(base->m, level);
+
+		while (count < max && from[count] != HNSW_NO_NODE)
+		{
+			links[count].node = from[count];
+			count++;
+		}
+	}
+	UnlockReleaseBuffer(buffer);
+	return count;
+}
+
+static const void *
+PageValue(HnswStore *base, HnswNode node)
+{
+	PageStore  *store = (PageStore *) base;
+	bool		found;
+	ValueEntry *entry;
+	HnswNodeTuple *tuple;
+	Buffer		buffer;
+
+	if (store->value_map == NULL)
+	{
+		store->values = AllocSetContextCreate(store->context, "hnsw values", ALLOCSET_DEFAULT_SIZES);
+		store->value_map = value_map_create(store->context, 1024, NULL);
+	}
+	entry = value_map_insert(store->value_map, node, &found);
+	if (found)
+		return entry->value;
+	entry->value = NULL;
+	tuple = LockNode(store, node, BUFFER_LOCK_SHARE, &buffer);
+	if (tuple != NULL)
+	{
+		const void *value = LockedValue(store, node, tuple);
+
+		if (value != NULL)
+			entry->value = memcpy(MemoryContextAlloc(store->values, tuple->value_size), value,
+								  tuple->value_size);
+		UnlockReleaseBuffer(buffer);
+	}
+	return entry->value;
+}
+
+/* The tuple of a new node, with its links and its one row. */
+static HnswNodeTuple *
+FormNode(HnswStore *base, const HnswShape *shape, const HnswInsertion *insertion)
+{
+	HnswNodeTuple *tuple = palloc0(shape->tuple_size);
+
+	HnswFormNode(tuple, shape, insertion, base->m);
+	tuple->row_count = 1;
+	tuple->rows[0] = insertion->row;
+	for (int level = 0; level <= insertion->level; level++)
+	{
+		HnswNode   *links = tuple->links + HnswLinkStart(base->m, level);
+
+		for (int i = 0; i < insertion->links[level].count; i++)
+			links[i] = insertion->links[level].items[i].node;
+	}
+	return tuple;
+}
+
+/* One WAL record: the node, and the pages of its value. Those are locked before the
+ * node's page; they are free, so that nobody waits for them. */
+static HnswNode
+PageAddNode(HnswStore *base, const HnswInsertion *insertion)
+{
+	PageStore  *store = (PageStore *) base;
+	HnswShape	shape = HnswNodeShape(base->m, insertion->level, insertion->value_size);
+	HnswNodeTuple *tuple = FormNode(base, &shape, insertion);
+	Buffer		value_buffer[HNSW_MAX_VALUE_PAGES];
+	Buffer		buffer;
+	HnswEdit	edit;
+	Page		page;
+	OffsetNumber offset;
+	HnswNode	node;
+
+	for (int i = 0; i < shape.value_pages; i++)
+	{
+		value_buffer[i] = HnswFreeBuffer(store->index, MAIN_FORKNUM);
+		tuple->value_block[i] = BufferGetBlockNumber(value_buffer[i]);
+	}
+	buffer = HnswBufferWithRoom(store->index, shape.tuple_size);
+	HnswEditBegin(&edit, store->index, store->base.building);
+	page = HnswEditPage(&edit, buffer);
+	if (!HnswPageIs(page, HNSW_PAGE_NODES))
+		HnswPageInit(page, HNSW_PAGE_NODES);
+	tuple->version = HnswPageGetTail(page)->version;
+	offset = PageAddItem(page, (Item) tuple, shape.tuple_size, InvalidOffsetNumber, false, false);
+	if (offset == InvalidOffsetNumber)
+		elog(ERROR, "failed to add a node to hnsw index \"%s\"",
+			 RelationGetRelationName(store->index));
+	node = HnswRefMake(BufferGetBlockNumber(buffer), offset, tuple->version);
+	for (int i = 0; i < shape.value_pages; i++)
+		HnswValuePageFill(HnswEditPage(&edit, value_buffer[i]), node, &shape, insertion->value,
+						  insertion->value_size, i);
+	HnswEditEnd(&edit);
+	pfree(tuple);
+	return node;
+}
+
+static bool
+PageAddRow(HnswStore *base, HnswNode node, const ItemPointerData *row)
+{
+	PageStore  *store = (PageStore *) base;
+
+	return HnswAddRow(store->index, node, row, store->base.building);
+}
+
+/* The slot that holds a link (or, for HNSW_NO_NODE, is free), or -1. */
+static int
+FindLink(const HnswNode *links, int max, HnswNode node)
+{
+	for (int i = 0; i < max; i++)
+	{
+		if (links[i] == node)
+			return i;
+		if (links[i] == HNSW_NO_NODE)
+			break;
+	}
+	return -1;
+}
+
+/* Puts a link into the slot that holds old, unless it is there already. */
+static bool
+PutLink(PageStore *store, HnswNode from, int level, HnswNode old, HnswNode to)
+{
+	int			max = HnswLevelLinks(store->base.m, level);
+	int			start = HnswLinkStart(store->base.m, level);
+	Buffer		buffer;
+	HnswEdit	edit;
+	HnswNodeTuple *tuple = LockNode(store, from, BUFFER_LOCK_EXCLUSIVE, &buffer);
+	int			slot;
+
+	if (tuple == NULL)
+		return false;
+	if (level > tuple->level || FindLink(tuple->links + start, max, to) >= 0)
+	{
+		UnlockReleaseBuffer(buffer);
+		return level <= tuple->level;
+	}
+	slot = FindLink(tuple->links + start, max, old);
+	if (slot < 0)
+	{
+		UnlockReleaseBuffer(buffer);
+		return false;
+	}
+	HnswEditBegin(&edit, store->index, store->base.building);
+	tuple = HnswPageGetNode(HnswEditPage(&edit, buffer), from);
+	tuple->links[start + slot] = to;
+	HnswEditEnd(&edit);
+	return true;
+}
+
+static bool
+PageAddLink(HnswStore *base, HnswNode from, int level, HnswCandidate to)
+{
+	return PutLink((PageStore *) base, from, level, HNSW_NO_NODE, to.node);
+}
+
+static bool
+PageReplaceLink(HnswStore *base, HnswNode from, int level, HnswNode old, HnswCandidate to)
+{
+	return PutLink((PageStore *) base, from, level, old, to.node);
+}
+
+static bool
+AnyDeleted(const HnswNode *links, int max, const HnswNodeSet *deleted)
+{
+	for (int i = 0; i < max && links[i] != HNSW_NO_NODE; i++)
+	{
+		if (HnswNodeSetHas(deleted, links[i]))
+			return true;
+	}
+	return false;
+}
+
+static void
+PageRepairLinks(HnswStore *base, HnswNode from, int level, const HnswNodeSet *deleted,
+				const HnswQueue *added)
+{
+	PageStore  *store = (PageStore *) base;
+	int			max = HnswLevelLinks(base->m, level);
+	int			start = HnswLinkStart(base->m, level);
+	int			count = 0;
+	Buffer		buffer;
+	HnswEdit	edit;
+	HnswNode   *links;
+	HnswNodeTuple *tuple = LockNode(store, from, BUFFER_LOCK_EXCLUSIVE, &buffer);
+
+	if (tuple == NULL)
+		return;
+	if (level > tuple->level ||
+		(added->count == 0 && !AnyDeleted(tuple->links + start, max, deleted)))
+	{
+		UnlockReleaseBuffer(buffer);
+		return;
+	}
+	HnswEditBegin(&edit, store->index, base->building);
+	links = HnswPageGetNode(HnswEditPage(&edit, buffer), from)->links + start;
+	for (int i = 0; i < max && links[i] != HNSW_NO_NODE; i++)
+	{
+		if (!HnswNodeSetHas(deleted, links[i]))
+			links[count++] = links[i];
+	}
+	for (int i = count; i < max; i++)
+		links[i] = HNSW_NO_NODE;
+	for (int i = 0; i < added->count && count < max; i++)
+	{
+		if (FindLink(links, max, added->items[i].node) < 0)
+			links[count++] = added->items[i].node;
+	}
+	HnswEditEnd(&edit);
+}
+
+void
+HnswPageStoreRows(HnswStore *base, HnswNode node, HnswRows *rows)
+{
+	PageStore  *store = (PageStore *) base;
+	Buffer		buffer;
+	HnswNodeTuple *tuple = LockNode(store, node, BUFFER_LOCK_SHARE, &buffer);
+
+	if (tuple == NULL)
+		return;
+	HnswReadRows(store->index, tuple, rows);
+	UnlockReleaseBuffer(buffer);
+}
+
+static const HnswStoreMethods page_methods = {
+	.distances = PageDistances,
+	.links = PageLinks,
+	.value = PageValue,
+	.add_node = PageAddNode,
+	.add_row = PageAddRow,
+	.add_link = PageAddLink,
+	.replace_link = PageReplaceLink,
+	.repair_links = PageRepairLinks,
+};
+
+HnswStore *
+HnswPageStore(Relation index, const HnswSupport *support, bool building, MemoryContext context)
+{
+	PageStore  *store = MemoryContextAllocZero(context, sizeof(PageStore));
+	HnswMeta	meta;
+
+	HnswReadMeta(index, &meta);
+	store->base.methods = &page_methods;
+	store->base.support = support;
+	store->base.m = meta.m;
+	store->base.ef_construction = meta.ef_construction;
+	store->base.max_level = HnswMaxLevel(meta.m);
+	store->base.entry = meta.entry;
+	store->base.entry_level = meta.entry_level;
+	store->index = index;
+	store->base.building = building;
+	store->context = context;
+	return &store->base;
+}
+
+void
+HnswPageStoreReset(HnswStore *base)
+{
+	PageStore  *store = (PageStore *) base;
+	HnswMeta	meta;
+
+	if (store->value_map != NULL)
+	{
+		MemoryContextReset(store->values);
+		value_map_reset(store->value_map);
+	}
+	HnswReadMeta(store->index, &meta);
+	base->entry = meta.entry;
+	base->entry_level = meta.entry_level;
+}

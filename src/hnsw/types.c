@@ -1,0 +1,156 @@
+/*
+ * types.c: what the index must know of the type of its values.
+ *
+ * An operator class names three support functions: the distance, the norm when values
+ * are compared by direction only, and a function that returns an HnswTypeInfo.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "hnsw/hnsw.h"
+#include "simd/simd.h"
+#include "type/vector.h"
+
+/* A value needs no more than HNSW_MAX_VALUE_PAGES pages. */
+#define VECTOR_MAX_INDEXED_DIM 4096
+
+StaticAssertDecl(VECTOR_SIZE(VECTOR_MAX_INDEXED_DIM) <= HNSW_MAX_VALUE_PAGES * HNSW_VALUE_PAGE_ROOM,
+				 "the largest indexed vector must fit its pages");
+
+extern Datum rag_vector_l2_squared_distance(PG_FUNCTION_ARGS);
+extern Datum rag_vector_negative_inner_product(PG_FUNCTION_ARGS);
+extern Datum rag_l1_distance(PG_FUNCTION_ARGS);
+
+static float
+VectorL2Squared(const void *a, const void *b)
+{
+	const Vector *x = a;
+	const Vector *y = b;
+
+	return simd_get()->l2_squared_f32(x->x, y->x, x->dim);
+}
+
+static float
+VectorNegativeDot(const void *a, const void *b)
+{
+	const Vector *x = a;
+	const Vector *y = b;
+
+	return -simd_get()->dot_f32(x->x, y->x, x->dim);
+}
+
+static float
+VectorL1(const void *a, const void *b)
+{
+	const Vector *x = a;
+	const Vector *y = b;
+
+	return simd_get()->l1_f32(x->x, y->x, x->dim);
+}
+
+static HnswKernel
+VectorKernel(PGFunction distance)
+{
+	if (distance == rag_vector_l2_squared_distance)
+		return VectorL2Squared;
+	if (distance == rag_vector_negative_inner_product)
+		return VectorNegativeDot;
+	if (distance == rag_l1_distance)
+		return VectorL1;
+	return NULL;
+}
+
+static void
+VectorCheckDimensions(Datum value, int dimensions)
+{
+	const Vector *vector = (const Vector *) DatumGetPointer(value);
+
+	DenseCheckSameDim(&VectorDense, vector->dim, dimensions);
+}
+
+static bool
+VectorMatches(const void *value, Size size, int dimensions)
+{
+	const Vector *vector = value;
+
+	return size == VECTOR_SIZE(dimensions) && vector->dim == dimensions && VARSIZE(vector) == size;
+}
+
+static Datum
+VectorNormalizeValue(Datum value)
+{
+	return PointerGetDatum(VectorL2Normalize((const Vector *) DatumGetPointer(value)));
+}
+
+PG_FUNCTION_INFO_V1(rag_hnsw_vector_type);
+Datum
+rag_hnsw_vector_type(PG_FUNCTION_ARGS)
+{
+	static const HnswTypeInfo type = {
+		.max_dimensions = VECTOR_MAX_INDEXED_DIM,
+		.check_dimensions = VectorCheckDimensions,
+		.matches = VectorMatches,
+		.normalize = VectorNormalizeValue,
+		.kernel = VectorKernel,
+	};
+
+	PG_RETURN_POINTER(&type);
+}
+
+void
+HnswInitSupport(HnswSupport *support, Relation index)
+{
+	int			dimensions = TupleDescAttr(RelationGetDescr(index), 0)->atttypmod;
+	FmgrInfo   *type = index_getprocinfo(index, 1, HNSW_TYPE_PROC);
+
+	support->type = (const HnswTypeInfo *) DatumGetPointer(FunctionCall1(type, (Datum) 0));
+	support->distance = index_getprocinfo(index, 1, HNSW_DISTANCE_PROC);
+	support->norm = OidIsValid(index_getprocid(index, 1, HNSW_NORM_PROC))
+		? index_getprocinfo(index, 1, HNSW_NORM_PROC)
+		: NULL;
+	support->collation = index->rd_indcollation[0];
+	support->kernel = support->type->kernel(support->distance->fn_addr);
+
+	if (dimensions < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("column does not have dimensions")));
+	if (dimensions > support->type->max_dimensions)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("column cannot have more than %d dimensions for hnsw index",
+						support->type->max_dimensions)));
+	support->dimensions = dimensions;
+}
+
+bool
+HnswFormValue(const HnswSupport *support, Datum value, Datum *formed)
+{
+	Datum		plain = PointerGetDatum(PG_DETOAST_DATUM(value));
+
+	support->type->check_dimensions(plain, support->dimensions);
+	*formed = plain;
+	if (support->norm == NULL)
+		return true;
+	/* what has no direction is at no distance from anything */
+	if (DatumGetFloat8(FunctionCall1Coll(support->norm, support->collation, plain)) == 0)
+		return false;
+	*formed = support->type->normalize(plain);
+	return true;
+}
+
+float
+HnswDistance(const HnswSupport *support, const void *a, const void *b)
+{
+	float		distance;
+
+	if (a == NULL)
+		return 0;
+	if (support->kernel != NULL)
+		distance = support->kernel(a, b);
+	else
+		distance = (float) DatumGetFloat8(FunctionCall2Coll(support->distance, support->collation,
+															PointerGetDatum(a), PointerGetDatum(b)));
+	return isnan(distance) ? INFINITY : distance;
+}

@@ -1,0 +1,276 @@
+/*
+ * vacuum.c: removing the rows that the heap has lost.
+ *
+ * Three passes over the pages: rows are removed from their nodes; nodes that have lost
+ * all their rows are taken out of the links of the others; then they are deleted. What
+ * was deleted can still be read by the scans of that time, and is removed when they have
+ * ended: by the insert that needs the room, or the next vacuum.
+ */
+#include "postgres.h"
+
+#include "commands/vacuum.h"
+#include "miscadmin.h"
+#include "storage/freespace.h"
+#include "storage/indexfsm.h"
+#include "storage/lmgr.h"
+#include "utils/memutils.h"
+
+#include "hnsw/hnsw.h"
+
+typedef struct Vacuum
+{
+	Relation	index;
+	BufferAccessStrategy strategy;
+	HnswSupport support;
+	HnswRowFilter filter;
+	HnswNodeSet deleted;		/* nodes without rows */
+	HnswNode	highest;		/* of the living nodes */
+	int			highest_level;
+	MemoryContext page_context; /* reset after each page */
+} Vacuum;
+
+/* Pins and locks a page. */
+static Buffer
+LockBlock(const Vacuum *vacuum, BlockNumber block, int mode)
+{
+	Buffer		buffer;
+
+	RagVacuumDelay();
+	buffer = ReadBufferExtended(vacuum->index, MAIN_FORKNUM, block, RBM_NORMAL, vacuum->strategy);
+	LockBuffer(buffer, mode);
+	return buffer;
+}
+
+static inline HnswNode
+NodeName(Buffer buffer, OffsetNumber offset, const HnswNodeTuple *node)
+{
+	return HnswRefMake(BufferGetBlockNumber(buffer), offset, node->version);
+}
+
+/* ---- first pass: rows ---- */
+
+static void
+RemoveRowsOfPage(Vacuum *vacuum, Buffer buffer)
+{
+	Page		page = BufferGetPage(buffer);
+
+	for (OffsetNumber offset = FirstOffsetNumber; offset <= PageGetMaxOffsetNumber(page); offset++)
+	{
+		HnswNodeTuple *node = HnswPageNodeAt(page, offset);
+
+		if (node == NULL || node->deleted)
+			continue;
+		if (!HnswFilterRows(vacuum->index, buffer, offset, &vacuum->filter))
+			HnswNodeSetAdd(&vacuum->deleted, NodeName(buffer, offset, node));
+		else if (node->level > vacuum->highest_level)
+		{
+			vacuum->highest = NodeName(buffer, offset, node);
+			vacuum->highest_level = node->level;
+		}
+	}
+}
+
+static void
+RemoveRows(Vacuum *vacuum, BlockNumber blocks)
+{
+	for (BlockNumber block = HNSW_META_BLOCK + 1; block < blocks; block++)
+	{
+		Buffer		buffer = LockBlock(vacuum, block, BUFFER_LOCK_EXCLUSIVE);
+
+		if (HnswPageIs(BufferGetPage(buffer), HNSW_PAGE_NODES))
+			RemoveRowsOfPage(vacuum, buffer);
+		UnlockReleaseBuffer(buffer);
+	}
+}
+
+/* ---- second pass: links ---- */
+
+/* An insert that began before now may still link to a node that had rows when it was
+ * found; one that begins later never does. */
+static void
+WaitForInserts(Relation index)
+{
+	LockPage(index, HNSW_UPDATE_LOCK, ExclusiveLock);
+	UnlockPage(index, HNSW_UPDATE_LOCK, ExclusiveLock);
+}
+
+static void
+RepairEntry(const Vacuum *vacuum)
+{
+	HnswMeta	meta;
+
+	LockPage(vacuum->index, HNSW_UPDATE_LOCK, ExclusiveLock);
+	HnswReadMeta(vacuum->index, &meta);
+	if (meta.entry != HNSW_NO_NODE && HnswNodeSetHas(&vacuum->deleted, meta.entry))
+		HnswWriteEntry(vacuum->index, vacuum->highest, Max(vacuum->highest_level, 0), false);
+	UnlockPage(vacuum->index, HNSW_UPDATE_LOCK, ExclusiveLock);
+}
+
+typedef struct PageNode
+{
+	HnswNode	node;
+	int			level;
+} PageNode;
+
+/* The nodes of a page that stay; their number. */
+static int
+ListNodes(const Vacuum *vacuum, BlockNumber block, PageNode *list)
+{
+	Buffer		buffer = LockBlock(vacuum, block, BUFFER_LOCK_SHARE);
+	Page		page = BufferGetPage(buffer);
+	int			count = 0;
+
+	for (OffsetNumber offset = FirstOffsetNumber; offset <= PageGetMaxOffsetNumber(page); offset++)
+	{
+		const HnswNodeTuple *node = HnswPageNodeAt(page, offset);
+
+		if (node == NULL || node->deleted ||
+			HnswNodeSetHas(&vacuum->deleted, NodeName(buffer, offset, node)))
+			continue;
+		list[count++] = (PageNode) {NodeName(buffer, offset, node), node->level};
+	}
+	UnlockReleaseBuffer(buffer);
+	return count;
+}
+
+static void
+RepairPage(const Vacuum *vacuum, HnswStore *store, BlockNumber block)
+{
+	PageNode	list[MaxIndexTuplesPerPage];
+	int			count = ListNodes(vacuum, block, list);
+
+	for (int i = 0; i < count; i++)
+	{
+		bool		repaired = false;
+
+		for (int level = list[i].level; level >= 0; level--)
+			repaired |= GraphRepair(store, list[i].node, level, &vacuum->deleted);
+		MemoryContextReset(CurrentMemoryContext);
+		if (repaired)
+			RagVacuumDelay();
+	}
+	HnswPageStoreReset(store);
+}
+
+static void
+RepairLinks(const Vacuum *vacuum, BlockNumber blocks)
+{
+	HnswStore  *store = HnswPageStore(vacuum->index, &vacuum->support, false, CurrentMemoryContext);
+	MemoryContext old = MemoryContextSwitchTo(vacuum->page_context);
+
+	for (BlockNumber block = HNSW_META_BLOCK + 1; block < blocks; block++)
+		RepairPage(vacuum, store, block);
+	MemoryContextSwitchTo(old);
+}
+
+/* ---- third pass: nodes ---- */
+
+static bool
+HasDoomed(const Vacuum *vacuum, Buffer buffer)
+{
+	Page		page = BufferGetPage(buffer);
+
+	for (OffsetNumber offset = FirstOffsetNumber; offset <= PageGetMaxOffsetNumber(page); offset++)
+	{
+		const HnswNodeTuple *node = HnswPageNodeAt(page, offset);
+
+		if (node != NULL && !node->deleted &&
+			HnswNodeSetHas(&vacuum->deleted, NodeName(buffer, offset, node)))
+			return true;
+	}
+	return false;
+}
+
+/* One WAL record for the page. */
+static void
+MarkDeleted(const Vacuum *vacuum, Buffer buffer, FullTransactionId now)
+{
+	HnswEdit	edit;
+	Page		page;
+
+	HnswEditBegin(&edit, vacuum->index, false);
+	edit.keep = buffer;
+	page = HnswEditPage(&edit, buffer);
+	for (OffsetNumber offset = FirstOffsetNumber; offset <= PageGetMaxOffsetNumber(page); offset++)
+	{
+		HnswNodeTuple *node = HnswPageNodeAt(page, offset);
+
+		if (node != NULL && !node->deleted &&
+			HnswNodeSetHas(&vacuum->deleted, NodeName(buffer, offset, node)))
+		{
+			node->deleted = 1;
+			node->deleted_at = now;
+		}
+	}
+	HnswEditEnd(&edit);
+}
+
+static void
+DeleteNodes(const Vacuum *vacuum, BlockNumber blocks)
+{
+	/* no scan that begins from here on can find a way to the deleted nodes */
+	FullTransactionId now = ReadNextFullTransactionId();
+
+	for (BlockNumber block = HNSW_META_BLOCK + 1; block < blocks; block++)
+	{
+		Buffer		buffer = LockBlock(vacuum, block, BUFFER_LOCK_EXCLUSIVE);
+		Page		page = BufferGetPage(buffer);
+
+		if (HnswPageIs(page, HNSW_PAGE_NODES))
+		{
+			HnswReclaimPage(vacuum->index, buffer);
+			if (HasDoomed(vacuum, buffer))
+				MarkDeleted(vacuum, buffer, now);
+			HnswRecordRoom(vacuum->index, buffer);
+		}
+		else if (PageIsNew(page) || HnswPageIs(page, HNSW_PAGE_FREE))
+			RecordFreeIndexPage(vacuum->index, block);
+		UnlockReleaseBuffer(buffer);
+	}
+	IndexFreeSpaceMapVacuum(vacuum->index);
+}
+
+IndexBulkDeleteResult *
+hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
+			   IndexBulkDeleteCallback callback, void *state)
+{
+	Vacuum		vacuum = {.index = info->index, .strategy = info->strategy};
+	BlockNumber blocks = RelationGetNumberOfBlocks(info->index);
+	MemoryContext context;
+	MemoryContext old;
+
+	if (stats == NULL)
+		stats = palloc0(sizeof(IndexBulkDeleteResult));
+	context = AllocSetContextCreate(CurrentMemoryContext, "hnsw vacuum", ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(context);
+	stats->num_index_tuples = 0;
+	vacuum.filter = (HnswRowFilter) {callback, state, &stats->tuples_removed, &stats->num_index_tuples};
+	vacuum.highest = HNSW_NO_NODE;
+	vacuum.highest_level = -1;
+	HnswInitSupport(&vacuum.support, info->index);
+	HnswNodeSetInit(&vacuum.deleted, context);
+	vacuum.page_context = AllocSetContextCreate(context, "hnsw vacuum page", ALLOCSET_DEFAULT_SIZES);
+
+	RemoveRows(&vacuum, blocks);
+	if (vacuum.deleted.count > 0)
+	{
+		WaitForInserts(info->index);
+		RepairEntry(&vacuum);
+		/* a page that has come meanwhile may link to a node that had rows at that time */
+		blocks = RelationGetNumberOfBlocks(info->index);
+		RepairLinks(&vacuum, blocks);
+		DeleteNodes(&vacuum, blocks);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	return stats;
+}
+
+IndexBulkDeleteResult *
+hnswvacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
+{
+	if (info->analyze_only || stats == NULL)
+		return stats;
+	stats->num_pages = RelationGetNumberOfBlocks(info->index);
+	return stats;
+}
