@@ -294,6 +294,21 @@ MeasureLinks(HnswStore *store, const void *value, HnswQueue *links)
 	}
 }
 
+static void
+MoveFarthestLast(HnswQueue *links)
+{
+	int			farthest = 0;
+	HnswCandidate last = links->items[links->count - 1];
+
+	for (int i = 1; i < links->count; i++)
+	{
+		if (links->items[i].distance > links->items[farthest].distance)
+			farthest = i;
+	}
+	links->items[links->count - 1] = links->items[farthest];
+	links->items[farthest] = last;
+}
+
 /*
  * The link that a full node can best do without: the farthest of those that another,
  * nearer link covers, or else the farthest of all.
@@ -301,16 +316,21 @@ MeasureLinks(HnswStore *store, const void *value, HnswQueue *links)
 static HnswNode
 WorstLink(HnswStore *store, HnswQueue *links)
 {
-	HnswQueueSort(links);
-	for (int i = links->count - 1; i > 0; i--)
+	HnswNode	farthest = HNSW_NO_NODE;
+
+	for (; links->count > 1; links->count--)
 	{
 		HnswQueue	nearer = *links;
+		HnswCandidate *last = &links->items[links->count - 1];
 
-		nearer.count = i;
-		if (IsCovered(store, &links->items[i], &nearer))
-			return links->items[i].node;
+		MoveFarthestLast(links);
+		if (farthest == HNSW_NO_NODE)
+			farthest = last->node;
+		nearer.count = links->count - 1;
+		if (IsCovered(store, last, &nearer))
+			return last->node;
 	}
-	return links->items[links->count - 1].node;
+	return farthest;
 }
 
 /* Links a node to a new one; a full node drops its worst link, which may be this one. */

@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "commands/vacuum.h"
 #include "miscadmin.h"
 #include "storage/freespace.h"
@@ -228,6 +229,14 @@ DeleteNodes(const Vacuum *vacuum, BlockNumber blocks)
 		UnlockReleaseBuffer(buffer);
 	}
 	IndexFreeSpaceMapVacuum(vacuum->index);
+
+	/*
+	 * The room is free for transactions whose snapshots come after the present next id.
+	 * Using that id up makes this so for the next one already. A parallel vacuum may not;
+	 * there, some other transaction has to come first.
+	 */
+	if (!IsInParallelMode())
+		(void) GetCurrentTransactionId();
 }
 
 IndexBulkDeleteResult *
