@@ -70,4 +70,38 @@ utf8_encode(uint32_t code, char *out)
 	return 4;
 }
 
+/* Classes of code points, as the parts of Hugging Face tokenizers see them. */
+enum
+{
+	UNICODE_LETTER = 0x01,		/* \p{L} */
+	UNICODE_NUMBER = 0x02,		/* \p{N} */
+	UNICODE_SPACE = 0x04,		/* White_Space, the \s of regular expressions */
+	UNICODE_PUNCTUATION = 0x08, /* what BERT cuts off */
+	UNICODE_MARK = 0x10,		/* what BERT takes for an accent */
+	UNICODE_CONTROL = 0x20,		/* what BERT drops */
+	UNICODE_WORD = 0x40,		/* \w */
+	UNICODE_IDEOGRAPH = 0x80	/* what BERT puts spaces around */
+};
+
+extern const uint8_t unicode_ascii[128];
+extern uint8_t unicode_kind_beyond_ascii(uint32_t code);
+
+static inline uint8_t
+unicode_kind(uint32_t code)
+{
+	return code < 128 ? unicode_ascii[code] : unicode_kind_beyond_ascii(code);
+}
+
+#define UNICODE_LOWER_MAX 2		/* code points of a lower-case form */
+
+/* Full lower case, without context (a final sigma is not told from others). */
+extern int	unicode_lower(uint32_t code, uint32_t out[UNICODE_LOWER_MAX]);
+
+/* What Python's str.strip() takes away: White_Space and the separators U+001C to U+001F. */
+static inline bool
+unicode_is_blank(uint32_t code)
+{
+	return (code >= 0x1C && code <= 0x1F) || (unicode_kind(code) & UNICODE_SPACE) != 0;
+}
+
 #endif							/* RAG_ENGINE_UNICODE_H */
