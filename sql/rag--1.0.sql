@@ -423,6 +423,13 @@ CREATE OPERATOR CLASS vector_l1_ops FOR TYPE vector USING hnsw AS
 	FUNCTION 3 hnsw_vector_type(internal);
 COMMENT ON OPERATOR CLASS vector_l1_ops USING hnsw IS 'order by taxicab distance';
 
+CREATE FUNCTION rag.hnsw_check(index regclass, OUT block bigint, OUT item integer, OUT problem text)
+	RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'rag_hnsw_check' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION rag.hnsw_check(regclass) FROM PUBLIC;
+COMMENT ON FUNCTION rag.hnsw_check(regclass) IS
+	'verifies links, reachability, levels, versions and rows of an hnsw index; a row for each thing that is broken';
+
 -- ===========================================================================
 -- Text: chunk() and friends
 -- ===========================================================================

@@ -309,12 +309,37 @@ MoveFarthestLast(HnswQueue *links)
 	links->items[farthest] = last;
 }
 
+/* Does a neighbour of the node link to it, other than this one? */
+static bool
+HasLinkFromOther(HnswStore *store, HnswNode node, int level, HnswNode than)
+{
+	HnswCandidate out[HNSW_MAX_LINKS];
+	HnswCandidate back[HNSW_MAX_LINKS];
+	int			out_count = store->methods->links(store, node, level, out);
+
+	for (int i = 0; i < out_count; i++)
+	{
+		int			back_count;
+
+		if (out[i].node == than)
+			continue;
+		back_count = store->methods->links(store, out[i].node, level, back);
+		for (int j = 0; j < back_count; j++)
+		{
+			if (back[j].node == node)
+				return true;
+		}
+	}
+	return false;
+}
+
 /*
  * The link that a full node can best do without: the farthest of those that another,
- * nearer link covers, or else the farthest of all.
+ * nearer link covers, or else the farthest of all; but none that is the only one to lead
+ * to its node, as far as the neighbourhood tells, since that would be found no more.
  */
 static HnswNode
-WorstLink(HnswStore *store, HnswQueue *links)
+WorstLink(HnswStore *store, HnswNode from, int level, HnswQueue *links)
 {
 	HnswNode	farthest = HNSW_NO_NODE;
 
@@ -322,15 +347,19 @@ WorstLink(HnswStore *store, HnswQueue *links)
 	{
 		HnswQueue	nearer = *links;
 		HnswCandidate *last = &links->items[links->count - 1];
+		bool		covered;
 
 		MoveFarthestLast(links);
-		if (farthest == HNSW_NO_NODE)
-			farthest = last->node;
 		nearer.count = links->count - 1;
-		if (IsCovered(store, last, &nearer))
+		covered = IsCovered(store, last, &nearer);
+		if ((!covered && farthest != HNSW_NO_NODE) ||
+			!HasLinkFromOther(store, last->node, level, from))
+			continue;
+		if (covered)
 			return last->node;
+		farthest = last->node;
 	}
-	return farthest;
+	return farthest != HNSW_NO_NODE ? farthest : links->items[0].node;
 }
 
 /* Links a node to a new one; a full node drops its worst link, which may be this one. */
@@ -357,7 +386,7 @@ LinkFrom(HnswStore *store, HnswNode from, int level, HnswCandidate to)
 			MeasureLinks(store, value, &links);
 		}
 		items[links.count++] = to;
-		worst = WorstLink(store, &links);
+		worst = WorstLink(store, from, level, &links);
 		if (worst == to.node || store->methods->replace_link(store, from, level, worst, to))
 			return;
 	}

@@ -455,6 +455,8 @@ typedef struct HnswRowFilter
 extern void HnswRowsAdd(HnswRows *rows, const ItemPointerData *from, int count);
 /* All rows of a node whose page is locked. */
 extern void HnswReadRows(Relation index, const HnswNodeTuple *node, HnswRows *rows);
+/* Steps to the next tuple of a chain; false when there is none at this place. */
+extern bool HnswNextRows(Relation index, ItemPointer at);
 /* Adds a row to a node; false when it is dead or gone. */
 extern bool HnswAddRow(Relation index, HnswNode node, const ItemPointerData *row, bool building);
 /* Writes a chain of rows while the index is built; where it begins. */

@@ -85,34 +85,42 @@ RankCandidates(Repair *repair, const void *value)
 	HnswQueueSort(candidates);
 }
 
-/* Candidates from a search, when there are too few close by. */
+/* Adds what a search for the value finds. */
 static void
-SearchCandidates(Repair *repair, HnswNode node, const void *value)
+SearchCandidates(Repair *repair, const void *value)
 {
 	HnswSearch	search;
 
-	repair->candidates.count = 0;
 	if (repair->level > repair->store->entry_level)
 		return;
 	GraphSearchInit(&search, repair->store, value, CurrentMemoryContext);
 	GraphSearch(&search, repair->level, repair->store->ef_construction);
 	for (int i = 0; i < search.results.count; i++)
 	{
-		HnswCandidate *found = &search.results.items[i];
-		bool		known = found->node == node;
-
-		for (int j = 0; j < repair->kept.count && !known; j++)
-			known = repair->kept.items[j].node == found->node;
-		if (!known)
-			HnswQueueAppend(&repair->candidates, *found);
+		if (HnswNodeSetAdd(&repair->seen, search.results.items[i].node))
+			HnswQueueAppend(&repair->candidates, search.results.items[i]);
 	}
+	HnswQueueSort(&repair->candidates);
+}
+
+/* What is near the lost neighbours does for a few of them. A node that has lost most, or
+ * finds too little there, is searched for like a new one. */
+static void
+FindCandidates(Repair *repair, const void *value)
+{
+	int			lost = repair->lost.count;
+	int			wanted = HnswLevelLinks(repair->store->m, repair->level) / 2;
+
+	CollectCandidates(repair);
+	RankCandidates(repair, value);
+	if (lost > repair->kept.count || repair->kept.count + repair->candidates.count < wanted)
+		SearchCandidates(repair, value);
 }
 
 bool
 GraphRepair(HnswStore *store, HnswNode node, int level, const HnswNodeSet *deleted)
 {
 	Repair		repair = {.store = store, .level = level, .deleted = deleted};
-	int			max = HnswLevelLinks(store->m, level);
 	const void *value = store->methods->value(store, node);
 	HnswQueue	added;
 	int			kept;
@@ -124,14 +132,10 @@ GraphRepair(HnswStore *store, HnswNode node, int level, const HnswNodeSet *delet
 	SortLinks(&repair, node);
 	if (repair.lost.count == 0 || value == NULL)
 		return false;
-
-	CollectCandidates(&repair);
-	RankCandidates(&repair, value);
-	if (repair.kept.count + repair.candidates.count < max / 2)
-		SearchCandidates(&repair, node, value);
+	FindCandidates(&repair, value);
 
 	kept = repair.kept.count;
-	GraphSelectLinks(store, &repair.candidates, &repair.kept, max);
+	GraphSelectLinks(store, &repair.candidates, &repair.kept, HnswLevelLinks(store->m, level));
 	added = repair.kept;
 	added.items += kept;
 	added.count -= kept;

@@ -27,23 +27,53 @@ HnswRowsAdd(HnswRows *rows, const ItemPointerData *from, int count)
 	rows->count += count;
 }
 
+static HnswRowsTuple *
+RowsAt(Page page, ItemPointerData at)
+{
+	return (HnswRowsTuple *) PageGetItem(page,
+										 PageGetItemId(page, ItemPointerGetOffsetNumber(&at)));
+}
+
+/* Is there a tuple of rows at this place? */
+static bool
+HasRowsAt(Page page, ItemPointerData at)
+{
+	OffsetNumber offset = ItemPointerGetOffsetNumber(&at);
+
+	return HnswPageIs(page, HNSW_PAGE_ROWS) && offset <= PageGetMaxOffsetNumber(page) &&
+		ItemIdIsNormal(PageGetItemId(page, offset)) &&
+		ItemIdGetLength(PageGetItemId(page, offset)) == sizeof(HnswRowsTuple);
+}
+
 /* The tuple at a place in a chain; its buffer is locked in the mode that is given. */
 static HnswRowsTuple *
 LockRowsTuple(Relation index, ItemPointerData at, int mode, Buffer *buffer)
 {
-	Page		page;
-	OffsetNumber offset = ItemPointerGetOffsetNumber(&at);
-
 	*buffer = ReadBuffer(index, ItemPointerGetBlockNumber(&at));
 	LockBuffer(*buffer, mode);
-	page = BufferGetPage(*buffer);
-	if (!HnswPageIs(page, HNSW_PAGE_ROWS) || offset > PageGetMaxOffsetNumber(page) ||
-		!ItemIdIsNormal(PageGetItemId(page, offset)))
+	if (!HasRowsAt(BufferGetPage(*buffer), at))
 		ereport(ERROR,
 				(errcode(ERRCODE_INDEX_CORRUPTED),
 				 errmsg("index \"%s\" has no rows at (%u,%u)", RelationGetRelationName(index),
-						ItemPointerGetBlockNumber(&at), offset)));
-	return (HnswRowsTuple *) PageGetItem(page, PageGetItemId(page, offset));
+						ItemPointerGetBlockNumber(&at), ItemPointerGetOffsetNumber(&at))));
+	return RowsAt(BufferGetPage(*buffer), at);
+}
+
+bool
+HnswNextRows(Relation index, ItemPointer at)
+{
+	Buffer		buffer;
+	bool		found;
+
+	if (ItemPointerGetBlockNumber(at) >= RelationGetNumberOfBlocks(index))
+		return false;
+	buffer = ReadBuffer(index, ItemPointerGetBlockNumber(at));
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	found = HasRowsAt(BufferGetPage(buffer), *at);
+	if (found)
+		*at = RowsAt(BufferGetPage(buffer), *at)->next;
+	UnlockReleaseBuffer(buffer);
+	return found;
 }
 
 void
@@ -204,13 +234,6 @@ FilterArray(ItemPointerData *rows, int count, const HnswRowFilter *filter)
 	*filter->removed += count - left;
 	*filter->left += left;
 	return left;
-}
-
-static HnswRowsTuple *
-RowsAt(Page page, ItemPointerData at)
-{
-	return (HnswRowsTuple *) PageGetItem(page,
-										 PageGetItemId(page, ItemPointerGetOffsetNumber(&at)));
 }
 
 /* Takes an empty tuple out of the chain and off its page: one WAL record, with the
