@@ -434,6 +434,27 @@ COMMENT ON FUNCTION rag.hnsw_check(regclass) IS
 -- Text: chunk() and friends
 -- ===========================================================================
 
+CREATE FUNCTION chunk(
+	input text,
+	size integer DEFAULT 512,
+	overlap integer DEFAULT 51,
+	separators text[] DEFAULT NULL,
+	keep_separator text DEFAULT 'start',
+	strip_whitespace boolean DEFAULT true,
+	OUT ord integer,
+	OUT chunk text,
+	OUT start_pos integer,
+	OUT end_pos integer
+) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'rag_chunk' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100 ROWS 20;
+COMMENT ON FUNCTION chunk(text, integer, integer, text[], text, boolean) IS
+	'split a text into chunks of at most size characters at blank lines, line ends, spaces; the characters before a chunk are start_pos, up to its end end_pos';
+
+CREATE FUNCTION rag.html_to_text(input text) RETURNS text
+	AS 'MODULE_PATHNAME', 'rag_html_to_text' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000;
+COMMENT ON FUNCTION rag.html_to_text(text) IS
+	'text of an HTML page without scripts, styles and navigation';
+
 -- ===========================================================================
 -- Models: catalog, roles, embed(), generate() and friends
 -- ===========================================================================

@@ -99,7 +99,7 @@ get_separators(FunctionCallInfo fcinfo, text_split_options *options)
 
 	if (PG_ARGISNULL(ARG_SEPARATORS))
 		return;
-	array = PG_GETARG_ARRAYTYPE_P(ARG_SEPARATORS);
+	array = PG_GETARG_ARRAYTYPE_P_COPY(ARG_SEPARATORS);
 	if (ARR_NDIM(array) > 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
@@ -107,7 +107,7 @@ get_separators(FunctionCallInfo fcinfo, text_split_options *options)
 	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &count);
 	if (count == 0)
 		return;
-	separators = palloc_array(text_separator, count);
+	separators = palloc(sizeof(text_separator) * count);
 	for (int i = 0; i < count; i++)
 	{
 		if (nulls[i])

@@ -10,11 +10,16 @@
 
 #include "text/html.h"
 
-/* Called by the HTML parser, through which no error may jump. */
+/*
+ * Whether CHECK_FOR_INTERRUPTS() would end the query. Called by the HTML parser, through which no
+ * error may jump.
+ */
 static bool
 interrupt_waits(void *context)
 {
-	return INTERRUPTS_PENDING_CONDITION() && (QueryCancelPending || ProcDiePending);
+	if (!INTERRUPTS_PENDING_CONDITION() || InterruptHoldoffCount > 0 || CritSectionCount > 0)
+		return false;
+	return ProcDiePending || (QueryCancelPending && QueryCancelHoldoffCount == 0);
 }
 
 /* The text of a page in the server's encoding. */
@@ -29,7 +34,7 @@ read_page(const char *html, size_t length)
 	do
 	{
 		status = text_from_html(html, length, interrupt_waits, NULL, &bytes, &bytes_length);
-		/* may return, where interrupts are held off */
+		/* may return: some conflicts of a standby are over by the time they are looked at */
 		if (status == TEXT_HTML_INTERRUPTED)
 			CHECK_FOR_INTERRUPTS();
 	} while (status == TEXT_HTML_INTERRUPTED);
