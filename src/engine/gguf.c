@@ -112,7 +112,8 @@ read_alignment(gguf *g, engine_error *error)
 		(!gguf_get_int(g, "general.alignment", &alignment) || alignment < 8 ||
 		 alignment > 1 << 20 || (alignment & (alignment - 1)) != 0))
 		return engine_fail(error, ENGINE_CORRUPT,
-						   "%s: general.alignment is not a power of two from 8 to 1048576", g->file);
+						   "%s: general.alignment is not a power of two from 8 to 1048576",
+						   g->file);
 	g->alignment = (size_t) alignment;
 	return true;
 }

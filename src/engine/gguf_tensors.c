@@ -72,7 +72,8 @@ read_shape(gguf_cursor *c, table_tensor *t)
 	if (!gguf_take_u32(c, "a tensor's shape", &dimensions))
 		return false;
 	if (dimensions < 1 || dimensions > TABLE_MAX_DIMENSIONS)
-		return engine_fail(c->error, ENGINE_CORRUPT, "%s: tensor \"%s\" has %u dimensions, not 1 to %d",
+		return engine_fail(c->error, ENGINE_CORRUPT,
+						   "%s: tensor \"%s\" has %u dimensions, not 1 to %d",
 						   c->file, t->name, dimensions, TABLE_MAX_DIMENSIONS);
 	t->dimensions = (int) dimensions;
 	for (int i = t->dimensions - 1; i >= 0; i--)
@@ -141,8 +142,8 @@ read_description(const gguf *g, gguf_cursor *c, tensor_table *table, uint64_t *o
 		return false;
 	if (*offset % g->alignment != 0)
 		return engine_fail(c->error, ENGINE_CORRUPT,
-						   "%s: tensor \"%s\" is at offset %" PRIu64 ", no multiple of %zu", c->file,
-						   t->name, *offset, g->alignment);
+						   "%s: tensor \"%s\" is at offset %" PRIu64 ", no multiple of %zu",
+						   c->file, t->name, *offset, g->alignment);
 	return true;
 }
 

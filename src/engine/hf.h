@@ -12,7 +12,7 @@
 #include "engine/json.h"
 #include "engine/model_private.h"
 
-/* Longest config or index, in bytes: the index of a thousand tensors has about a hundred thousand. */
+/* Longest config or index, in bytes; the index of a thousand tensors has a hundred thousand. */
 #define HF_JSON_MAX ((size_t) 16 << 20)
 
 /* A JSON object of a folder's file, and where to report. */

@@ -17,7 +17,8 @@ need_text(const hf_object *o, const char *key, const char *wanted, const char *o
 		return false;
 	if (strcmp(found, wanted) == 0 || (other && strcmp(found, other) == 0))
 		return true;
-	return engine_fail(o->error, ENGINE_UNSUPPORTED, "%s: %s: \"%s\" of \"%.100s\" is not supported",
+	return engine_fail(o->error, ENGINE_UNSUPPORTED,
+					   "%s: %s: \"%s\" of \"%.100s\" is not supported",
 					   o->m->file, o->file, key, found);
 }
 
@@ -221,7 +222,8 @@ hf_read_config(model *m, const json_value *root, engine_error *error)
 		}
 	}
 	if (class_name || type == NULL || (strcmp(type, "llama") != 0 && strcmp(type, "bert") != 0))
-		return engine_fail(error, ENGINE_UNSUPPORTED, "%s: architecture \"%.100s\" is not supported",
+		return engine_fail(error, ENGINE_UNSUPPORTED,
+						   "%s: architecture \"%.100s\" is not supported",
 						   m->file, class_name ? class_name : type ? type : "unnamed");
 	if (hf_member(&o, "quantization_config"))
 		return hf_fail(&o, ENGINE_UNSUPPORTED, "quantization_config",

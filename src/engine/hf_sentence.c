@@ -61,7 +61,8 @@ read_pooling_mode(const hf_object *o, model_pooling *pooling)
 						   o->file);
 	*pooling = strcmp(mode, "cls") == 0 ? POOLING_CLS : POOLING_MEAN;
 	if (*pooling == POOLING_MEAN && strcmp(mode, "mean") != 0)
-		return engine_fail(o->error, ENGINE_UNSUPPORTED, "%s: pooling mode \"%.100s\" is not supported",
+		return engine_fail(o->error, ENGINE_UNSUPPORTED,
+						   "%s: pooling mode \"%.100s\" is not supported",
 						   o->m->file, mode);
 	return true;
 }
@@ -77,14 +78,16 @@ read_pooling(model *m, const char *folder, engine_error *error)
 	bool		good = false;
 
 	if (!hf_is_plain_name(folder, strlen(folder)))
-		return engine_fail(error, ENGINE_CORRUPT, "%s: modules.json: path \"%.100s\" is no plain name",
+		return engine_fail(error, ENGINE_CORRUPT,
+						   "%s: modules.json: path \"%.100s\" is no plain name",
 						   m->file, folder);
 	snprintf(file, sizeof(file), "%s/config.json", folder);
 	if (!open_object(m, file, &o, &doc, error))
 		return false;
 	if (doc == NULL)
 		return engine_fail(error, ENGINE_NOT_FOUND, "%s: file \"%s\" is missing", m->file, file);
-	if (hf_get_int(&o, "word_embedding_dimension", MODEL_MAX_HIDDEN, m->config.hidden_size, &width) &&
+	if (hf_get_int(&o, "word_embedding_dimension", MODEL_MAX_HIDDEN, m->config.hidden_size,
+				   &width) &&
 		read_pooling_mode(&o, &m->config.pooling))
 		good = width == m->config.hidden_size ||
 			hf_fail(&o, ENGINE_CORRUPT, "word_embedding_dimension", "is not the model's");

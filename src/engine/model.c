@@ -190,7 +190,8 @@ model_read_file(const model *m, const char *name, size_t *length, engine_error *
 {
 	if (m->folder < 0)
 	{
-		engine_fail(error, ENGINE_NOT_FOUND, "%s is no folder that could hold \"%s\"", m->file, name);
+		engine_fail(error, ENGINE_NOT_FOUND, "%s is no folder that could hold \"%s\"", m->file,
+					name);
 		return NULL;
 	}
 	return file_read(m->folder, name, MODEL_TEXT_MAX, length, error);

@@ -50,8 +50,8 @@ typedef struct model_tensor
 	tensor_type type;
 	int64_t		rows;			/* outputs; 1 for a vector */
 	int64_t		columns;		/* inputs: contiguous in memory */
-	const void *data;			/* rows * columns elements, row-major; aligned for the element (F32 to
-								 * 4 bytes, all else to 2) */
+	const void *data;			/* rows * columns elements, row-major; aligned for the element
+								 * (F32 to 4 bytes, all else to 2) */
 	size_t		bytes;
 } model_tensor;
 

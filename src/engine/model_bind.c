@@ -46,7 +46,8 @@ static const role_rule llama_rules[] = {
 	{TENSOR_Q, ALWAYS, QUERY, HIDDEN, "attn_q.weight", "self_attn.q_proj.weight"},
 	{TENSOR_K, ALWAYS, KEY_VALUE, HIDDEN, "attn_k.weight", "self_attn.k_proj.weight"},
 	{TENSOR_V, ALWAYS, KEY_VALUE, HIDDEN, "attn_v.weight", "self_attn.v_proj.weight"},
-	{TENSOR_ATTENTION_OUTPUT, ALWAYS, HIDDEN, QUERY, "attn_output.weight", "self_attn.o_proj.weight"},
+	{TENSOR_ATTENTION_OUTPUT, ALWAYS, HIDDEN, QUERY, "attn_output.weight",
+	"self_attn.o_proj.weight"},
 	{TENSOR_Q_BIAS, BIASED, ONE, QUERY, "attn_q.bias", "self_attn.q_proj.bias"},
 	{TENSOR_K_BIAS, BIASED, ONE, KEY_VALUE, "attn_k.bias", "self_attn.k_proj.bias"},
 	{TENSOR_V_BIAS, BIASED, ONE, KEY_VALUE, "attn_v.bias", "self_attn.v_proj.bias"},
@@ -277,11 +278,12 @@ bind_role(model *m, const role_rule *rule, int layer, model_tensor *out, engine_
 										m->file, name);
 	if (t->type == TYPE_UNKNOWN)
 		return engine_fail(error, ENGINE_UNSUPPORTED,
-						   "%s: tensor \"%s\" has type %s, which is not supported", t->file, t->name,
-						   t->type_name);
+						   "%s: tensor \"%s\" has type %s, which is not supported", t->file,
+						   t->name, t->type_name);
 	if (!has_shape(t, rows, columns))
 		return engine_fail(error, ENGINE_CORRUPT,
-						   "%s: tensor \"%s\" has shape %s instead of [%lld, %lld]", t->file, t->name,
+						   "%s: tensor \"%s\" has shape %s instead of [%lld, %lld]", t->file,
+						   t->name,
 						   tensor_shape_text(t, shape), (long long) rows, (long long) columns);
 	t->used = true;
 	*out = (model_tensor)

@@ -50,7 +50,8 @@ check_rope(const model *m, engine_error *error)
 		!(in_range(c->rope_low_freq_factor, 1e-6, 1e6) &&
 		  in_range(c->rope_high_freq_factor, 1e-6, 1e6) &&
 		  c->rope_high_freq_factor > c->rope_low_freq_factor))
-		return engine_fail(error, ENGINE_CORRUPT, "%s: rope frequency factors of %g and %g", m->file,
+		return engine_fail(error, ENGINE_CORRUPT, "%s: rope frequency factors of %g and %g",
+						   m->file,
 						   (double) c->rope_low_freq_factor, (double) c->rope_high_freq_factor);
 	return true;
 }
@@ -61,7 +62,8 @@ model_check_config(const model *m, engine_error *error)
 	const model_config *c = &m->config;
 
 	if (c->head_size < 1 || c->head_size > MODEL_MAX_HEAD_SIZE)
-		return engine_fail(error, ENGINE_CORRUPT, "%s: heads of %d elements", m->file, c->head_size);
+		return engine_fail(error, ENGINE_CORRUPT, "%s: heads of %d elements", m->file,
+						   c->head_size);
 	if (c->heads % c->kv_heads != 0)
 		return engine_fail(error, ENGINE_CORRUPT, "%s: %d heads cannot share %d key-value heads",
 						   m->file, c->heads, c->kv_heads);

@@ -52,7 +52,8 @@ need_int(const gguf_reader *r, const char *key, int high, int *out)
 						   r->m->file, full);
 	if (!gguf_get_int(r->m->metadata, full, &value) || value < 1 || value > high)
 		return engine_fail(r->error, ENGINE_CORRUPT,
-						   "%s: key \"%s\" is no whole number from 1 to %d", r->m->file, full, high);
+						   "%s: key \"%s\" is no whole number from 1 to %d", r->m->file, full,
+						   high);
 	*out = (int) value;
 	return true;
 }
@@ -142,7 +143,8 @@ read_sizes(const gguf_reader *r)
 	if (has_key(r, "attention.key_length"))
 		return need_int(r, "attention.key_length", MODEL_MAX_HEAD_SIZE, &c->head_size);
 	if (c->hidden_size % c->heads != 0 || c->hidden_size / c->heads > MODEL_MAX_HEAD_SIZE)
-		return engine_fail(r->error, ENGINE_CORRUPT, "%s: %d elements cannot be split into %d heads",
+		return engine_fail(r->error, ENGINE_CORRUPT,
+						   "%s: %d elements cannot be split into %d heads",
 						   r->m->file, c->hidden_size, c->heads);
 	c->head_size = c->hidden_size / c->heads;
 	return true;
@@ -164,7 +166,8 @@ read_rope(const gguf_reader *r)
 		return false;
 	full_key(r, "rope.scaling.type", key);
 	if (has_key(r, "rope.scaling.type") && !gguf_get_string(r->m->metadata, key, &kind))
-		return engine_fail(r->error, ENGINE_CORRUPT, "%s: key \"%s\" is no string", r->m->file, key);
+		return engine_fail(r->error, ENGINE_CORRUPT, "%s: key \"%s\" is no string", r->m->file,
+						   key);
 	if (is_text(kind, "none"))
 	{
 		/* files of 2023 have only this */
@@ -175,7 +178,8 @@ read_rope(const gguf_reader *r)
 	}
 	if (!is_text(kind, "linear"))
 		return engine_fail(r->error, ENGINE_UNSUPPORTED,
-						   "%s: rope scaling \"%.*s\" is not supported", r->m->file, GGUF_SHOWN(kind));
+						   "%s: rope scaling \"%.*s\" is not supported", r->m->file,
+						   GGUF_SHOWN(kind));
 	c->rope_scale_kind = ROPE_LINEAR;
 	return need_float(r, "rope.scaling.factor", &c->rope_scale_factor);
 }
@@ -219,7 +223,8 @@ read_pooling(const gguf_reader *r)
 		case 4:
 			break;
 		default:
-			return engine_fail(r->error, ENGINE_UNSUPPORTED, "%s: pooling type %lld is not supported",
+			return engine_fail(r->error, ENGINE_UNSUPPORTED,
+							   "%s: pooling type %lld is not supported",
 							   r->m->file, (long long) kind);
 	}
 	if (classifier == NULL)
@@ -265,8 +270,8 @@ model_gguf_config(model *m, engine_error *error)
 	llama = is_text(architecture, "llama");
 	if (!llama && !is_text(architecture, "bert"))
 		return engine_fail(error, ENGINE_UNSUPPORTED,
-						   "%s: architecture \"%.*s\" is not supported (llama and bert are)", m->file,
-						   GGUF_SHOWN(architecture));
+						   "%s: architecture \"%.*s\" is not supported (llama and bert are)",
+						   m->file, GGUF_SHOWN(architecture));
 	if (gguf_get_string(m->metadata, "general.name", &name))
 		model_set_name(&m->config, name.data, name.length);
 	r.architecture = llama ? "llama" : "bert";

@@ -164,7 +164,8 @@ test_numbers(const gguf *g)
 	ok(gguf_get_float(g, "kind6", &d) && d == 1.5, "f32");
 	ok(gguf_get_float(g, "kind12", &d) && d == -2.25, "f64");
 	ok(gguf_get_bool(g, "kind7", &b) && b, "bool");
-	ok(gguf_get_string(g, "kind8", &s) && s.length == 4 && memcmp(s.data, "text", 4) == 0, "string");
+	ok(gguf_get_string(g, "kind8", &s) && s.length == 4 && memcmp(s.data, "text", 4) == 0,
+	   "string");
 	ok(!gguf_get_int(g, "huge", &i), "an integer beyond 63 bits is none");
 	ok(!gguf_get_int(g, "kind6", &i) && !gguf_get_int(g, "kind7", &i) &&
 	   !gguf_get_float(g, "kind4", &d) && !gguf_get_bool(g, "kind0", &b) &&

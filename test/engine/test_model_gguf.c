@@ -7,170 +7,8 @@
 #include <math.h>
 #include <sys/wait.h>
 
-#include "engine/model.h"
-#include "model_build.h"
+#include "gguf_models.h"
 #include "tap.h"
-
-enum
-{
-	VOCAB = 64, HIDDEN = 32, FF = 64, LAYERS = 2, HEADS = 4, KV_HEADS = 2, HEAD = 8, POSITIONS = 128
-};
-
-#define MATRIX(rows, columns) 2, (const uint64_t[]) {(columns), (rows)}
-#define VECTOR(columns) 1, (const uint64_t[]) {(columns)}
-
-typedef void (*builder) (gguf_build *g);
-
-static void
-layer_tensor(gguf_build *g, int layer, const char *name, uint32_t type, uint32_t dimensions,
-			 const uint64_t *shape)
-{
-	char		full[64];
-
-	snprintf(full, sizeof(full), "blk.%d.%s", layer, name);
-	build_tensor(g, full, type, dimensions, shape);
-}
-
-static void
-llama_metadata(gguf_build *g)
-{
-	build_text(g, "general.architecture", "llama");
-	build_text(g, "general.name", "Tiny\nLlama");
-	build_u32(g, "llama.context_length", POSITIONS);
-	build_u32(g, "llama.embedding_length", HIDDEN);
-	build_u32(g, "llama.feed_forward_length", FF);
-	build_u32(g, "llama.block_count", LAYERS);
-	build_u32(g, "llama.attention.head_count", HEADS);
-	build_u32(g, "llama.attention.head_count_kv", KV_HEADS);
-	build_f32(g, "llama.attention.layer_norm_rms_epsilon", 1e-5f);
-	build_f32(g, "llama.rope.freq_base", 50000);
-	build_texts(g, "tokenizer.ggml.tokens", VOCAB);
-}
-
-static void
-llama_tensors(gguf_build *g)
-{
-	build_tensor(g, "token_embd.weight", 8, MATRIX(VOCAB, HIDDEN));
-	build_tensor(g, "output_norm.weight", 0, VECTOR(HIDDEN));
-	for (int i = 0; i < LAYERS; i++)
-	{
-		layer_tensor(g, i, "attn_norm.weight", 0, VECTOR(HIDDEN));
-		layer_tensor(g, i, "attn_q.weight", 2, MATRIX(HEADS * HEAD, HIDDEN));
-		layer_tensor(g, i, "attn_k.weight", 2, MATRIX(KV_HEADS * HEAD, HIDDEN));
-		layer_tensor(g, i, "attn_v.weight", 1, MATRIX(KV_HEADS * HEAD, HIDDEN));
-		layer_tensor(g, i, "attn_output.weight", 30, MATRIX(HIDDEN, HEADS * HEAD));
-		layer_tensor(g, i, "ffn_norm.weight", 0, VECTOR(HIDDEN));
-		layer_tensor(g, i, "ffn_gate.weight", 2, MATRIX(FF, HIDDEN));
-		layer_tensor(g, i, "ffn_up.weight", 2, MATRIX(FF, HIDDEN));
-		layer_tensor(g, i, "ffn_down.weight", 2, MATRIX(HIDDEN, FF));
-	}
-}
-
-static void
-llama(gguf_build *g)
-{
-	llama_metadata(g);
-	llama_tensors(g);
-}
-
-/* Everything that is optional. */
-static void
-llama_full(gguf_build *g)
-{
-	llama(g);
-	build_u32(g, "llama.vocab_size", 7);
-	build_u32(g, "llama.rope.dimension_count", 4);
-	build_u32(g, "llama.attention.key_length", HEAD);
-	build_u32(g, "llama.attention.value_length", HEAD);
-	build_u32(g, "llama.expert_count", 0);
-	build_text(g, "llama.rope.scaling.type", "linear");
-	build_f32(g, "llama.rope.scaling.factor", 4);
-	build_tensor(g, "output.weight", 8, MATRIX(VOCAB, HIDDEN));
-	build_tensor(g, "rope_freqs.weight", 0, VECTOR(2));
-	for (int i = 0; i < LAYERS; i++)
-	{
-		layer_tensor(g, i, "attn_q.bias", 0, VECTOR(HEADS * HEAD));
-		layer_tensor(g, i, "attn_k.bias", 0, VECTOR(KV_HEADS * HEAD));
-		layer_tensor(g, i, "attn_v.bias", 0, VECTOR(KV_HEADS * HEAD));
-		if (i == 0)
-			layer_tensor(g, i, "attn_output.bias", 0, VECTOR(HIDDEN));
-	}
-}
-
-static void
-bert(gguf_build *g)
-{
-	static const char *const norms[] = {"attn_output_norm", "layer_output_norm"};
-	static const char *const square[] = {"attn_q", "attn_k", "attn_v", "attn_output"};
-	char		name[64];
-
-	build_text(g, "general.architecture", "bert");
-	build_u32(g, "bert.context_length", POSITIONS);
-	build_u32(g, "bert.embedding_length", HIDDEN);
-	build_u32(g, "bert.feed_forward_length", FF);
-	build_u32(g, "bert.block_count", LAYERS);
-	build_u32(g, "bert.attention.head_count", HEADS);
-	build_f32(g, "bert.attention.layer_norm_epsilon", 1e-12f);
-	build_u32(g, "bert.pooling_type", 2);
-	build_u32(g, "tokenizer.ggml.token_type_count", 2);
-	build_texts(g, "tokenizer.ggml.tokens", VOCAB);
-	build_tensor(g, "token_embd.weight", 1, MATRIX(VOCAB, HIDDEN));
-	build_tensor(g, "position_embd.weight", 0, MATRIX(POSITIONS, HIDDEN));
-	build_tensor(g, "token_types.weight", 0, MATRIX(2, HIDDEN));
-	build_tensor(g, "token_embd_norm.weight", 0, VECTOR(HIDDEN));
-	build_tensor(g, "token_embd_norm.bias", 0, VECTOR(HIDDEN));
-	for (int i = 0; i < LAYERS; i++)
-	{
-		for (int n = 0; n < 2; n++)
-		{
-			snprintf(name, sizeof(name), "%s.weight", norms[n]);
-			layer_tensor(g, i, name, 0, VECTOR(HIDDEN));
-			snprintf(name, sizeof(name), "%s.bias", norms[n]);
-			layer_tensor(g, i, name, 0, VECTOR(HIDDEN));
-		}
-		for (int n = 0; n < 4; n++)
-		{
-			snprintf(name, sizeof(name), "%s.weight", square[n]);
-			layer_tensor(g, i, name, 1, MATRIX(HIDDEN, HIDDEN));
-			snprintf(name, sizeof(name), "%s.bias", square[n]);
-			layer_tensor(g, i, name, 0, VECTOR(HIDDEN));
-		}
-		layer_tensor(g, i, "ffn_up.weight", 1, MATRIX(FF, HIDDEN));
-		layer_tensor(g, i, "ffn_up.bias", 0, VECTOR(FF));
-		layer_tensor(g, i, "ffn_down.weight", 1, MATRIX(HIDDEN, FF));
-		layer_tensor(g, i, "ffn_down.bias", 0, VECTOR(HIDDEN));
-	}
-}
-
-static void
-reranker(gguf_build *g)
-{
-	g->tweak.key = "bert.pooling_type";
-	g->tweak.value = 4;
-	bert(g);
-	build_tensor(g, "cls.weight", 1, MATRIX(HIDDEN, HIDDEN));
-	build_tensor(g, "cls.bias", 0, VECTOR(HIDDEN));
-	build_tensor(g, "cls.output.weight", 0, MATRIX(3, HIDDEN));
-	build_tensor(g, "cls.output.bias", 0, VECTOR(3));
-}
-
-/* The model that build makes, with a tweak or none. */
-static model *
-open_built(builder build, const tweak *t, engine_error *error)
-{
-	gguf_build	g = {.version = 3};
-	bytes		file = {0};
-	model	   *m;
-
-	if (t)
-		g.tweak = *t;
-	build(&g);
-	build_finish(&g, &file);
-	memset(error, 0, sizeof(*error));
-	m = model_open(build_write("model.gguf", file.data, file.length), error);
-	bytes_free(&file);
-	return m;
-}
 
 static bool
 is_tensor(const model *m, tensor_role role, int layer, const char *name, tensor_type type,
@@ -202,7 +40,8 @@ test_llama(void)
 	   c->ff_size == FF && c->layers == LAYERS && c->heads == HEADS && c->kv_heads == KV_HEADS &&
 	   c->head_size == HEAD && c->max_positions == POSITIONS, "sizes");
 	ok(c->norm_epsilon == 1e-5f && c->rope_theta == 50000 && c->rope_dims == HEAD &&
-	   c->rope_scale_kind == ROPE_PLAIN && c->rope_interleaved && !c->attention_bias, "rope and norm");
+	   c->rope_scale_kind == ROPE_PLAIN && c->rope_interleaved && !c->attention_bias,
+	   "rope and norm");
 	ok(strcmp(c->name, "Tiny Llama") == 0, "a name without control characters");
 	ok(c->tied_output && model_get_tensor(m, TENSOR_OUTPUT, 0)->data ==
 	   model_get_tensor(m, TENSOR_TOKEN_EMBEDDING, 0)->data, "the output is tied to the embedding");
@@ -215,15 +54,19 @@ test_llama(void)
 				 HEADS * HEAD) &&
 	   is_tensor(m, TENSOR_DOWN, 1, "blk.1.ffn_down.weight", TYPE_Q4_0, HIDDEN, FF),
 	   "tensors of layers");
-	ok(model_get_tensor(m, TENSOR_Q_BIAS, 0) == NULL && model_get_tensor(m, TENSOR_ROPE_FACTORS, 0) == NULL &&
-	   model_get_tensor(m, TENSOR_POOLER, 0) == NULL && model_get_tensor(m, TENSOR_Q, LAYERS) == NULL &&
+	ok(model_get_tensor(m, TENSOR_Q_BIAS, 0) == NULL && model_get_tensor(m, TENSOR_ROPE_FACTORS,
+																		 0) == NULL &&
+	   model_get_tensor(m, TENSOR_POOLER, 0) == NULL && model_get_tensor(m, TENSOR_Q,
+																		 LAYERS) == NULL &&
 	   model_get_tensor(m, TENSOR_Q, -1) == NULL && model_get_tensor(m, TENSOR_ROLES, 0) == NULL,
 	   "what is not there is NULL");
 	ok(model_get_bytes(m) == 64 * 34 + 5 * 128 + 2 * (576 + 288 + 1024 + 2048 + 3 * 1152),
 	   "bytes of all tensors, the tied one once");
-	ok(model_is_gguf(m) && model_meta_strings(m, "tokenizer.ggml.tokens", &count) && count == VOCAB &&
+	ok(model_is_gguf(m) && model_meta_strings(m, "tokenizer.ggml.tokens", &count) &&
+	   count == VOCAB &&
 	   !model_meta_strings(m, "general.name", &count) && count == 0, "metadata is accessible");
-	ok(model_read_file(m, "tokenizer.json", &count, &error) == NULL && error.code == ENGINE_NOT_FOUND,
+	ok(model_read_file(m, "tokenizer.json", &count, &error) == NULL &&
+	   error.code == ENGINE_NOT_FOUND,
 	   "a file has no files");
 	model_close(m);
 }
@@ -246,7 +89,8 @@ test_llama_full(void)
 	ok(is_tensor(m, TENSOR_OUTPUT, 0, "output.weight", TYPE_Q8_0, VOCAB, HIDDEN) &&
 	   is_tensor(m, TENSOR_ROPE_FACTORS, 0, "rope_freqs.weight", TYPE_F32, 1, 2) &&
 	   is_tensor(m, TENSOR_K_BIAS, 1, "blk.1.attn_k.bias", TYPE_F32, 1, KV_HEADS * HEAD) &&
-	   is_tensor(m, TENSOR_ATTENTION_OUTPUT_BIAS, 0, "blk.0.attn_output.bias", TYPE_F32, 1, HIDDEN) &&
+	   is_tensor(m, TENSOR_ATTENTION_OUTPUT_BIAS, 0, "blk.0.attn_output.bias", TYPE_F32, 1,
+				 HIDDEN) &&
 	   model_get_tensor(m, TENSOR_ATTENTION_OUTPUT_BIAS, 1) == NULL, "its tensors");
 	model_close(m);
 }
@@ -277,6 +121,9 @@ test_bert(void)
 	m = open_built(bert, &(tweak) {.omit = "bert.pooling_type"}, &error);
 	ok(m && model_get_config(m)->pooling == POOLING_MEAN, "mean pooling where nothing is said");
 	model_close(m);
+	m = open_built(bert, &(tweak) {.key = "bert.pooling_type",.value = 0}, &error);
+	ok(m && model_get_config(m)->pooling == POOLING_NONE, "no pooling");
+	model_close(m);
 	m = open_built(reranker, NULL, &error);
 	ok(m && model_get_config(m)->labels == 3 && model_get_config(m)->pooling == POOLING_CLS &&
 	   !model_get_config(m)->normalize, "a reranker");
@@ -296,13 +143,16 @@ typedef struct wrong_model
 } wrong_model;
 
 static const wrong_model wrong_models[] = {
-	{llama, ENGINE_CORRUPT, "\"general.architecture\" is missing", {.omit = "general.architecture"}},
+	{llama, ENGINE_CORRUPT, "\"general.architecture\" is missing",
+	{.omit = "general.architecture"}},
 	{llama, ENGINE_UNSUPPORTED, "architecture \"gemma3\" is not supported",
 	{.text_key = "general.architecture",.text = "gemma3"}},
 	{llama, ENGINE_UNSUPPORTED, "architecture \"llama4\" is not supported",
 	{.text_key = "general.architecture",.text = "llama4"}},
-	{llama, ENGINE_CORRUPT, "\"llama.context_length\" is missing", {.omit = "llama.context_length"}},
-	{llama, ENGINE_CORRUPT, "\"llama.embedding_length\" is missing", {.omit = "llama.embedding_length"}},
+	{llama, ENGINE_CORRUPT, "\"llama.context_length\" is missing",
+	{.omit = "llama.context_length"}},
+	{llama, ENGINE_CORRUPT, "\"llama.embedding_length\" is missing",
+	{.omit = "llama.embedding_length"}},
 	{llama, ENGINE_CORRUPT, "\"llama.feed_forward_length\" is missing",
 	{.omit = "llama.feed_forward_length"}},
 	{llama, ENGINE_CORRUPT, "\"llama.block_count\" is missing", {.omit = "llama.block_count"}},
@@ -333,12 +183,17 @@ static const wrong_model wrong_models[] = {
 	{.key = "llama.attention.head_count_kv",.value = 3}},
 	{llama, ENGINE_CORRUPT, "4 heads cannot share 8 key-value heads",
 	{.key = "llama.attention.head_count_kv",.value = 8}},
-	{llama, ENGINE_CORRUPT, "epsilon", {.float_key = "llama.attention.layer_norm_rms_epsilon",.number = NAN}},
-	{llama, ENGINE_CORRUPT, "epsilon", {.float_key = "llama.attention.layer_norm_rms_epsilon",.number = 0}},
-	{llama, ENGINE_CORRUPT, "epsilon", {.float_key = "llama.attention.layer_norm_rms_epsilon",.number = -1}},
-	{llama, ENGINE_CORRUPT, "rope theta of nan", {.float_key = "llama.rope.freq_base",.number = NAN}},
+	{llama, ENGINE_CORRUPT, "epsilon",
+	{.float_key = "llama.attention.layer_norm_rms_epsilon",.number = NAN}},
+	{llama, ENGINE_CORRUPT, "epsilon",
+	{.float_key = "llama.attention.layer_norm_rms_epsilon",.number = 0}},
+	{llama, ENGINE_CORRUPT, "epsilon",
+	{.float_key = "llama.attention.layer_norm_rms_epsilon",.number = -1}},
+	{llama, ENGINE_CORRUPT, "rope theta of nan",
+	{.float_key = "llama.rope.freq_base",.number = NAN}},
 	{llama, ENGINE_CORRUPT, "rope theta of 0", {.float_key = "llama.rope.freq_base",.number = 0}},
-	{llama, ENGINE_CORRUPT, "rope theta of inf", {.float_key = "llama.rope.freq_base",.number = INFINITY}},
+	{llama, ENGINE_CORRUPT, "rope theta of inf",
+	{.float_key = "llama.rope.freq_base",.number = INFINITY}},
 	{llama_full, ENGINE_CORRUPT, "9 rotated elements of heads of 8",
 	{.key = "llama.rope.dimension_count",.value = 9}},
 	{llama_full, ENGINE_CORRUPT, "10 rotated elements of heads of 8",
@@ -351,16 +206,19 @@ static const wrong_model wrong_models[] = {
 	{.omit = "llama.rope.scaling.factor"}},
 	{llama_full, ENGINE_CORRUPT, "rope scaling factor of 0",
 	{.float_key = "llama.rope.scaling.factor",.number = 0}},
-	{llama_full, ENGINE_UNSUPPORTED, "\"llama.expert_count\"", {.key = "llama.expert_count",.value = 8}},
+	{llama_full, ENGINE_UNSUPPORTED, "\"llama.expert_count\"",
+	{.key = "llama.expert_count",.value = 8}},
 	{llama_full, ENGINE_UNSUPPORTED, "\"llama.attention.value_length\"",
 	{.key = "llama.attention.value_length",.value = 16}},
 	{llama_full, ENGINE_CORRUPT, "\"blk.0.attn_q.weight\" has shape",
 	{.key = "llama.attention.key_length",.value = 16,.omit = "llama.attention.value_length"}},
 	{llama_full, ENGINE_CORRUPT, "\"blk.1.attn_k.bias\" is missing", {.omit = "blk.1.attn_k.bias"}},
-	{llama_full, ENGINE_UNSUPPORTED, "\"blk.0.attn_k.bias\" has no place", {.omit = "blk.0.attn_q.bias"}},
+	{llama_full, ENGINE_UNSUPPORTED, "\"blk.0.attn_k.bias\" has no place",
+	{.omit = "blk.0.attn_q.bias"}},
 	{llama, ENGINE_CORRUPT, "\"token_embd.weight\" is missing", {.omit = "token_embd.weight"}},
 	{llama, ENGINE_CORRUPT, "\"output_norm.weight\" is missing", {.omit = "output_norm.weight"}},
-	{llama, ENGINE_CORRUPT, "\"blk.1.ffn_down.weight\" is missing", {.omit = "blk.1.ffn_down.weight"}},
+	{llama, ENGINE_CORRUPT, "\"blk.1.ffn_down.weight\" is missing",
+	{.omit = "blk.1.ffn_down.weight"}},
 	{llama, ENGINE_CORRUPT, "\"blk.0.attn_norm.weight\" has shape [64] instead of [1, 32]",
 	{.tensor = "blk.0.attn_norm.weight",.type = 0,.columns = 64}},
 	{llama, ENGINE_UNSUPPORTED, "\"blk.1.ffn_up.weight\" has type Q2_K, which is not supported",
@@ -422,6 +280,73 @@ with_old_scaling(gguf_build *g)
 }
 
 static void
+with_leading_ones(gguf_build *g)
+{
+	g->tweak.omit = "output_norm.weight";
+	llama(g);
+	g->tweak.omit = NULL;
+	build_tensor(g, "output_norm.weight", 0, 4, (const uint64_t[]) {HIDDEN, 1, 1, 1});
+}
+
+static void
+with_wrong_kinds(gguf_build *g)
+{
+	llama(g);
+	build_u32(g, "llama.rope.scaling.type", 1);
+}
+
+static void
+without_tokens(gguf_build *g)
+{
+	g->tweak.omit = "tokenizer.ggml.tokens";
+	llama(g);
+	g->tweak.omit = NULL;
+	build_texts(g, "tokenizer.ggml.tokens", 0);
+}
+
+/* What a tokenizer asks for. */
+static void
+with_metadata(gguf_build *g)
+{
+	llama(g);
+	build_u32(g, "tokenizer.ggml.bos_token_id", 1);
+	build_bool(g, "tokenizer.ggml.add_bos_token", true);
+	build_pair(g, "tokenizer.ggml.precompiled_charsmap", 9);
+	put_u32(&g->pairs, 0);
+	put_u64(&g->pairs, 3);
+	put(&g->pairs, "map", 3);
+	build_pair(g, "tokenizer.ggml.scores", 9);
+	put_u32(&g->pairs, 6);
+	put_u64(&g->pairs, 1);
+	put(&g->pairs, &(float) {-1.5f}, 4);
+}
+
+static void
+test_metadata(void)
+{
+	engine_error error;
+	model	   *m = open_built(with_metadata, NULL, &error);
+	model_string s = {0};
+	int64_t		i = 0;
+	double		d = 0;
+	bool		b = false;
+	size_t		count;
+	const float *scores = m ? model_meta_floats(m, "tokenizer.ggml.scores", &count) : NULL;
+
+	ok(scores && count == 1 && scores[0] == -1.5f, "an array of floats");
+	ok(m && model_meta_string(m, "general.architecture", &s) && s.length == 5 &&
+	   model_meta_int(m, "tokenizer.ggml.bos_token_id", &i) && i == 1 &&
+	   model_meta_float(m, "llama.rope.freq_base", &d) && d == 50000 &&
+	   model_meta_bool(m, "tokenizer.ggml.add_bos_token", &b) && b, "single values");
+	ok(m && memcmp(model_meta_bytes(m, "tokenizer.ggml.precompiled_charsmap", &count), "map",
+				   3) == 0 &&
+	   count == 3, "an array of bytes");
+	ok(m && !model_meta_string(m, "none", &s) && !model_meta_int(m, "none", &i) &&
+	   !model_meta_ints(m, "tokenizer.ggml.scores", &count) && count == 0, "what is not there");
+	model_close(m);
+}
+
+static void
 test_other_models(void)
 {
 	engine_error error;
@@ -436,6 +361,16 @@ test_other_models(void)
 	ok(m && model_get_config(m)->rope_scale_kind == ROPE_LINEAR &&
 	   model_get_config(m)->rope_scale_factor == 2, "linear scaling of old files");
 	model_close(m);
+	m = open_built(with_leading_ones, NULL, &error);
+	ok(m && is_tensor(m, TENSOR_OUTPUT_NORM, 0, "output_norm.weight", TYPE_F32, 1, HIDDEN),
+	   "leading dimensions of one do not count");
+	model_close(m);
+	m = open_built(with_wrong_kinds, NULL, &error);
+	ok(m == NULL && error.code == ENGINE_CORRUPT && strstr(error.message, "is no string"),
+	   "refused: a scaling type that is a number");
+	m = open_built(without_tokens, NULL, &error);
+	ok(m == NULL && error.code == ENGINE_CORRUPT && strstr(error.message, "has 0 tokens"),
+	   "refused: no tokens");
 }
 
 /* Opening this path fails with this code. */
@@ -467,7 +402,8 @@ test_denied(const char *path)
 		_exit((geteuid() == 0 && setuid(65534) != 0) || model_open(path, &error) != NULL ||
 			  error.code != ENGINE_DENIED);
 	}
-	ok(child > 0 && waitpid(child, &status, 0) == child && status == 0, "refused: a file without permission");
+	ok(child > 0 && waitpid(child, &status, 0) == child && status == 0,
+	   "refused: a file without permission");
 }
 
 static void
@@ -477,7 +413,8 @@ test_paths(void)
 	model	   *m;
 
 	model_close(open_built(llama, NULL, &error));
-	if (symlink("model.gguf", build_path("link.gguf")) != 0 || mkfifo(build_path("fifo"), 0600) != 0)
+	if (symlink("model.gguf", build_path("link.gguf")) != 0 || mkfifo(build_path("fifo"),
+																	  0600) != 0)
 		abort();
 	m = model_open(build_path("link.gguf"), &error);
 	ok(m != NULL, "a symbolic link is followed");
@@ -528,12 +465,14 @@ test_smollm2(void)
 				types[t->type]++;
 		}
 	}
-	ok(types[TYPE_Q4_1] == 210 && types[TYPE_Q8_0] == 1 && types[TYPE_F32] == 61, "its tensors by type");
+	ok(types[TYPE_Q4_1] == 210 && types[TYPE_Q8_0] == 1 && types[TYPE_F32] == 61,
+	   "its tensors by type");
 	ok(model_get_config(m)->tied_output && model_get_config(m)->kv_heads == 3 &&
 	   model_get_config(m)->max_positions == 8192 && model_get_config(m)->rope_theta == 100000,
 	   "its config");
 	tokens = model_meta_strings(m, "tokenizer.ggml.tokens", &count);
-	ok(tokens && count == 49152 && tokens[1].length == 12 && memcmp(tokens[1].data, "<|im_start|>", 12) == 0,
+	ok(tokens && count == 49152 && tokens[1].length == 12 && memcmp(tokens[1].data, "<|im_start|>",
+																	12) == 0,
 	   "its tokens");
 	ok(model_meta_ints(m, "tokenizer.ggml.token_type", &count) && count == 49152, "their types");
 	none = model_meta_floats(m, "tokenizer.ggml.scores", &count);
@@ -549,6 +488,7 @@ main(void)
 	test_bert();
 	test_wrong_models();
 	test_other_models();
+	test_metadata();
 	test_paths();
 	test_smollm2();
 	build_cleanup();

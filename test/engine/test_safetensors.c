@@ -155,10 +155,13 @@ static const struct
 	{"a tensor that is a number", "\"t\" has no dtype", "{\"t\":1}"},
 	{"no dtype", "\"t\" has no dtype", "{\"t\":{\"shape\":[16],\"data_offsets\":[0,64]}}"},
 	{"no shape", "\"t\" has no shape", "{\"t\":{\"dtype\":\"F32\",\"data_offsets\":[0,64]}}"},
-	{"a shape of text", "no list of whole numbers", "{" TENSOR("t", "F32", "\"16\"", "0", "64") "}"},
-	{"a negative dimension", "no list of whole numbers", "{" TENSOR("t", "F32", "-16", "0", "64") "}"},
+	{"a shape of text", "no list of whole numbers", "{" TENSOR("t", "F32", "\"16\"", "0",
+															   "64") "}"},
+	{"a negative dimension", "no list of whole numbers", "{" TENSOR("t", "F32", "-16", "0",
+																	"64") "}"},
 	{"half a dimension", "no list of whole numbers", "{" TENSOR("t", "F32", "1.5", "0", "64") "}"},
-	{"a dimension of 1e300", "no list of whole numbers", "{" TENSOR("t", "F32", "1e300", "0", "64") "}"},
+	{"a dimension of 1e300", "no list of whole numbers", "{" TENSOR("t", "F32", "1e300", "0",
+																	"64") "}"},
 	{"a product beyond 64 bits", "cannot have 64 bytes",
 	"{" TENSOR("t", "F32", "4503599627370496,4503599627370496,16", "0", "64") "}"},
 	{"a product that wraps to the right size", "cannot have 64 bytes",
@@ -166,17 +169,21 @@ static const struct
 	{"no offsets", "wrong data_offsets", "{\"t\":{\"dtype\":\"F32\",\"shape\":[16]}}"},
 	{"one offset", "wrong data_offsets",
 	"{\"t\":{\"dtype\":\"F32\",\"shape\":[16],\"data_offsets\":[0]}}"},
-	{"an end before the beginning", "wrong data_offsets", "{" TENSOR("t", "F32", "0", "64", "0") "}"},
+	{"an end before the beginning", "wrong data_offsets", "{" TENSOR("t", "F32", "0", "64",
+																	 "0") "}"},
 	{"a negative offset", "wrong data_offsets", "{" TENSOR("t", "F32", "17", "-4", "64") "}"},
-	{"an end beyond the data", "ends at byte 68 of 64", "{" TENSOR("t", "F32", "17", "0", "68") "}"},
-	{"an end of 2^53", "is the file truncated?", "{" TENSOR("t", "F32", "1", "0", "9007199254740992") "}"},
+	{"an end beyond the data", "ends at byte 68 of 64", "{" TENSOR("t", "F32", "17", "0",
+																   "68") "}"},
+	{"an end of 2^53", "is the file truncated?", "{" TENSOR("t", "F32", "1", "0",
+															"9007199254740992") "}"},
 	{"too few bytes for the shape", "\"t\" of F32 and shape [4, 5] cannot have 64 bytes",
 	"{" TENSOR("t", "F32", "4,5", "0", "64") "}"},
 	{"an overlap", "\"b\" overlaps", "{" TENSOR("a", "F32", "10", "0", "40") ","
 	TENSOR("b", "F32", "7", "36", "64") "}"},
 	{"a hole", "\"b\" does not follow", "{" TENSOR("a", "F32", "8", "0", "32") ","
 	TENSOR("b", "F32", "7", "36", "64") "}"},
-	{"data of no tensor", "4 bytes of data belong to no tensor", "{" TENSOR("a", "F32", "15", "0", "60") "}"},
+	{"data of no tensor", "4 bytes of data belong to no tensor", "{" TENSOR("a", "F32", "15", "0",
+																			"60") "}"},
 	{"no tensors", "64 bytes of data belong to no tensor", "{}"},
 	{"equal names", "\"a\" occurs twice", "{" TENSOR("a", "F32", "0", "0", "0") ","
 	TENSOR("a", "F32", "16", "0", "64") "}"},
@@ -198,7 +205,8 @@ test_wrong_headers(void)
 	refuse(&b, ENGINE_CORRUPT, "file.safetensors: not a safetensors file", "a file of five bytes");
 	put_u64(&b, UINT64_MAX);
 	put_zeros(&b, 64);
-	refuse(&b, ENGINE_CORRUPT, "header of 18446744073709551615 bytes", "a header of 2^64 - 1 bytes");
+	refuse(&b, ENGINE_CORRUPT, "header of 18446744073709551615 bytes",
+		   "a header of 2^64 - 1 bytes");
 	put_u64(&b, SAFETENSORS_HEADER_MAX + 1);
 	put_zeros(&b, SAFETENSORS_HEADER_MAX + 1);
 	refuse(&b, ENGINE_UNSUPPORTED, "limit is 16777216", "a header beyond the limit");
