@@ -626,6 +626,10 @@ CREATE VIEW rag.stat_activity AS
 COMMENT ON VIEW rag.stat_activity IS 'Calls of models that are running on this server';
 GRANT SELECT ON rag.stat_activity TO PUBLIC;
 
+CREATE FUNCTION rag.stat_engine(OUT worker_pid int, OUT engine_pid int)
+	AS 'MODULE_PATHNAME', 'rag_stat_engine' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION rag.stat_engine() IS 'Processes of the model worker and of the model engine, null while there is none';
+
 CREATE FUNCTION rag.engine_statistics() RETURNS jsonb
 	AS 'MODULE_PATHNAME', 'rag_engine_statistics' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION rag.engine_statistics() IS 'What the model engine says of itself and of the models in its memory';

@@ -17,6 +17,7 @@
 #include "serve/client.h"
 
 PG_FUNCTION_INFO_V1(rag_stat_get_activity);
+PG_FUNCTION_INFO_V1(rag_stat_engine);
 PG_FUNCTION_INFO_V1(rag_engine_statistics);
 
 #define ACTIVITY_COLUMNS 10
@@ -105,6 +106,7 @@ rag_stat_get_activity(PG_FUNCTION_ARGS)
 {
 	FuncCallContext *context;
 	ActivityList *list;
+	Datum		row;
 
 	if (SRF_IS_FIRSTCALL())
 	{
@@ -123,7 +125,33 @@ rag_stat_get_activity(PG_FUNCTION_ARGS)
 	list = context->user_fctx;
 	if (context->call_cntr >= list->count)
 		SRF_RETURN_DONE(context);
-	SRF_RETURN_NEXT(context, ActivityRow(&list->activity[context->call_cntr], context->tuple_desc));
+	/* made before SRF_RETURN_NEXT, which advances call_cntr first */
+	row = ActivityRow(&list->activity[context->call_cntr], context->tuple_desc);
+	SRF_RETURN_NEXT(context, row);
+}
+
+/* rag.stat_engine() */
+Datum
+rag_stat_engine(PG_FUNCTION_ARGS)
+{
+	TupleDesc	columns;
+	int			pids[2];
+	Datum		values[2];
+	bool		nulls[2];
+
+	ClientCheckPreloaded();
+	if (get_call_result_type(fcinfo, NULL, &columns) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	SpinLockAcquire(&channels->mutex);
+	pids[0] = channels->worker_pid;
+	pids[1] = channels->engine_pid;
+	SpinLockRelease(&channels->mutex);
+	for (int i = 0; i < 2; i++)
+	{
+		values[i] = Int32GetDatum(pids[i]);
+		nulls[i] = pids[i] == 0;
+	}
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(columns), values, nulls));
 }
 
 /* rag.engine_statistics() */
