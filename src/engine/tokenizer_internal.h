@@ -279,6 +279,7 @@ struct tokenizer_run
 {
 	const tokenizer *t;
 	engine_error *error;
+	bool		continued;		/* the next text does not begin the whole */
 	id_list		ids;
 	text_buffer normal[2];
 	text_buffer spaced;			/* metaspace, prefix space */

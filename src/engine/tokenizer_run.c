@@ -159,10 +159,11 @@ tokenizer_run_text(tokenizer_run *run, const char *text, size_t length, int flag
 
 	while (t->any_raw && added_next(t, &t->added_raw, text, length, at, parse, &match))
 	{
-		if (!encode_raw(run, text + at, match.start - at, parse, at == 0) ||
+		if (!encode_raw(run, text + at, match.start - at, parse,
+						at == 0 && !run->continued) ||
 			!tokenizer_run_emit(run, match.token->id))
 			return false;
 		at = match.end;
 	}
-	return encode_raw(run, text + at, length - at, parse, at == 0);
+	return encode_raw(run, text + at, length - at, parse, at == 0 && !run->continued);
 }
