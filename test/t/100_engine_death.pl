@@ -30,7 +30,7 @@ sub answers
 	answers('after SIGKILL');
 	isnt(RagServe->engine_pid($node), $first, 'by another engine');
 	RagServe->wait_calls($node, 0);
-	ok(!kill(0, $first), 'the old engine has been reaped');
+	ok(RagServe->gone($first), 'the old engine has been reaped');
 	like(slurp_file($node->logfile), qr/model engine \(PID $first\) was terminated by signal 9/,
 		'the log says how it ended');
 }
@@ -108,7 +108,7 @@ answers('when the program is there again');
 		'a call that was running when the worker ended');
 	answers('by the next worker');
 	isnt(RagServe->worker_pid($node), $worker, 'which is another process');
-	ok(!kill(0, $engine), "the old worker's engine has ended with it");
+	ok(RagServe->gone($engine), "the old worker's engine has ended with it");
 }
 is($node->safe_psql('postgres', 'SELECT pg_postmaster_start_time()'), $postmaster, 'the server was never restarted');
 unlike(slurp_file($node->logfile), qr/terminating any other active server processes/, 'no process was taken down');

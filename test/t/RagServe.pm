@@ -124,6 +124,18 @@ sub worker_pid
 	return $node->safe_psql('postgres', 'SELECT worker_pid FROM rag.stat_engine()');
 }
 
+# True once a process has ended, within ten seconds.
+sub gone
+{
+	my ($class, $pid) = @_;
+	for (1 .. 100)
+	{
+		return 1 unless kill 0, $pid;
+		usleep(100_000);
+	}
+	return 0;
+}
+
 sub kill_engine
 {
 	my ($class, $node) = @_;
