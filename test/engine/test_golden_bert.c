@@ -1,0 +1,121 @@
+/*
+ * test_golden_bert.c: the BERT graph against PyTorch in f32 (all-MiniLM-L6-v2), alone and packed.
+ */
+#include "tap.h"
+
+#include <math.h>
+
+#include "golden.h"
+
+#define WIDTH 384
+
+static double
+cosine(const float *v, const json_value *golden)
+{
+	double		ab = 0,
+				aa = 0,
+				bb = 0;
+
+	for (const json_value *g = golden->child; g; g = g->next, v++)
+	{
+		ab += *v * g->number;
+		aa += (double) *v * *v;
+		bb += g->number * g->number;
+	}
+	return ab / sqrt(aa * bb);
+}
+
+/* Encodes texts [first, first + count) of the items as one batch. */
+static bool
+encode(golden_model *g, const json_value *items, int first, int count, float *vectors)
+{
+	int32_t		tokens[512],
+				positions[512],
+				start[GOLDEN_ROWS + 1] = {0};
+	backend_batch batch = {.tokens = tokens,.positions = positions,.start = start};
+	engine_error error;
+	int			i = 0;
+
+	for (const json_value *item = items->child; item; item = item->next, i++)
+	{
+		int			n;
+		int32_t    *ids;
+
+		if (i < first || i >= first + count)
+			continue;
+		ids = golden_ids(json_get(item, "ids"), &n);
+		for (int k = 0; k < n; k++)
+		{
+			tokens[batch.rows + k] = ids[k];
+			positions[batch.rows + k] = k;
+		}
+		batch.rows += n;
+		start[++batch.sequences] = batch.rows;
+		free(ids);
+	}
+	if (graph_encode(g->graph, &batch, vectors, &error))
+		return true;
+	tap_note("%s", error.message);
+	return false;
+}
+
+static void
+test_pooling(golden_model *g, const json_value *items, const char *member, float *alone)
+{
+	double		worst = 1;
+	int			i = 0;
+
+	for (const json_value *item = items->child; item; item = item->next, i++)
+	{
+		if (!encode(g, items, i, 1, alone + i * WIDTH))
+			worst = -1;
+		worst = fmin(worst, cosine(alone + i * WIDTH, json_get(item, member)));
+	}
+	ok(worst >= 0.9999, "%s: %d texts, least cosine %.7f", member, i, worst);
+}
+
+static void
+test_packed(golden_model *g, const json_value *items, const float *alone)
+{
+	float		packed[16 * WIDTH];
+	int			count = (int) items->count;
+	bool		same = true;
+	/* as many as fit the rows of a step */
+	int			half = count / 2;
+
+	same &= encode(g, items, 0, half, packed) &&
+		memcmp(packed, alone, sizeof(float) * WIDTH * (size_t) half) == 0;
+	same &= encode(g, items, half, count - half, packed) &&
+		memcmp(packed, alone + half * WIDTH, sizeof(float) * WIDTH * (size_t) (count - half)) == 0;
+	ok(same, "packed with others: the same bits");
+}
+
+int
+main(void)
+{
+	const char *models = getenv("RAG_TEST_MODELS");
+	char		path[1024];
+	golden_model g;
+	json	   *golden;
+	float		alone[16 * WIDTH];
+
+	if (!models || !*models)
+	{
+		tap_skip("MiniLM: RAG_TEST_MODELS is not set");
+		return tap_done();
+	}
+	golden = golden_read("test/data/embeddings/minilm_mean_and_cls.json");
+	snprintf(path, sizeof(path), "%s/minilm", models);
+	for (int cls = 0; golden && cls <= 1; cls++)
+	{
+		const json_value *items = json_get(json_root(golden), "items");
+
+		if (!golden_open(&g, path, 256, cls ? POOLING_CLS : POOLING_MEAN))
+			break;
+		test_pooling(&g, items, cls ? "cls_norm" : "mean_norm", alone);
+		test_packed(&g, items, alone);
+		golden_close(&g);
+	}
+	json_free(golden);
+	return tap_done();
+}
