@@ -7,7 +7,7 @@
 #include "engine/error.h"
 
 /* message is UTF-8, not NUL-terminated; model may be empty. */
-extern void pg_attribute_noreturn() ReportEngineError(uint32 code, const char *message, Size length,
-													  const char *model);
+_Noreturn extern void ReportEngineError(uint32 code, const char *message, Size length,
+										const char *model);
 
 #endif							/* RAG_SERVE_REPORT_H */

@@ -76,8 +76,7 @@ SpawnFirstVictim(void)
 	close(fd);
 }
 
-static void
-pg_attribute_noreturn()
+_Noreturn static void
 SpawnChild(const char *program, char *const *argv, int channel, int log, pid_t parent)
 {
 	SpawnDefaultSignals();

@@ -56,8 +56,7 @@ MessagesOfPrompt(const GenerateCall *call, Datum prompt)
  * ---------------------------------------------------------------------------
  */
 
-static void
-pg_attribute_noreturn()
+_Noreturn static void
 MessageFail(uint32 number, const char *what)
 {
 	ereport(ERROR,
