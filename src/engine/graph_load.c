@@ -91,7 +91,7 @@ load_norm(graph *g, const model *m, tensor_role weight, tensor_role bias, int la
 
 static backend_weight *
 load_weight(graph *g, const model *m, const tensor_role *roles, int count, int layer,
-			bool embedding, engine_error *error)
+			backend_weight_use use, engine_error *error)
 {
 	const model_tensor *parts[3];
 
@@ -100,14 +100,14 @@ load_weight(graph *g, const model *m, const tensor_role *roles, int count, int l
 		parts[i] = model_get_tensor(m, roles[i], layer);
 		g->memory += parts[i]->bytes;
 	}
-	return g->ops->upload_weight(g->device, parts, count, embedding, error);
+	return g->ops->upload_weight(g->device, parts, count, use, error);
 }
 
 static bool
 load_matrix(graph *g, const model *m, const tensor_role *weights, const tensor_role *biases,
 			int count, int layer, graph_matrix *out, engine_error *error)
 {
-	out->weight = load_weight(g, m, weights, count, layer, false, error);
+	out->weight = load_weight(g, m, weights, count, layer, WEIGHT_LINEAR, error);
 	return out->weight != NULL &&
 		(biases == NULL || load_vectors(g, m, biases, count, layer, &out->bias, error));
 }
@@ -150,9 +150,9 @@ graph_load_bert(graph *g, const model *m, engine_error *error)
 	static const tensor_role positions = TENSOR_POSITION_EMBEDDING;
 	static const tensor_role types = TENSOR_TYPE_EMBEDDING;
 
-	g->tokens = load_weight(g, m, &tokens, 1, 0, true, error);
-	g->positions = g->tokens ? load_weight(g, m, &positions, 1, 0, true, error) : NULL;
-	g->types = g->positions ? load_weight(g, m, &types, 1, 0, true, error) : NULL;
+	g->tokens = load_weight(g, m, &tokens, 1, 0, WEIGHT_GATHER, error);
+	g->positions = g->tokens ? load_weight(g, m, &positions, 1, 0, WEIGHT_GATHER, error) : NULL;
+	g->types = g->positions ? load_weight(g, m, &types, 1, 0, WEIGHT_GATHER, error) : NULL;
 	if (g->types == NULL ||
 		!load_norm(g, m, TENSOR_EMBEDDING_NORM, TENSOR_EMBEDDING_NORM_BIAS, 0, &g->embedding_norm,
 				   error))
@@ -261,7 +261,8 @@ graph_load_llama(graph *g, const model *m, engine_error *error)
 	};
 	backend_info info;
 
-	g->tokens = load_weight(g, m, &tokens, 1, 0, true, error);
+	g->tokens = load_weight(g, m, &tokens, 1, 0, c->tied_output ? WEIGHT_BOTH : WEIGHT_GATHER,
+							error);
 	if (g->tokens == NULL ||
 		!load_norm(g, m, TENSOR_OUTPUT_NORM, TENSOR_ROLES, 0, &g->output_norm, error) ||
 		!load_rope(g, m, error))
