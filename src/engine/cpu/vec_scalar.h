@@ -18,39 +18,41 @@
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "engine/cpu/half.h"
 
 #define VEC_INLINE static inline __attribute__((always_inline, unused))
 
-typedef struct vec
-{
-	float		lane[16];
-} vec;
+/* A vector type of the compiler, which makes of it what the machine has. */
+typedef float vec __attribute__((vector_size(64)));
 
-/* v.lane[i] = expression, for each i */
+/* v[i] = expression, for each i */
 #define VEC_EACH(expression) \
 	vec			v; \
 	for (int i = 0; i < 16; i++) \
-		v.lane[i] = (expression); \
+		v[i] = (expression); \
 	return v
 
 VEC_INLINE vec
 vec_zero(void)
 {
-	VEC_EACH(0.0f);
+	return (vec) {0};
 }
 
 VEC_INLINE vec
 vec_set(float x)
 {
-	VEC_EACH(x);
+	return x - (vec) {0};
 }
 
 VEC_INLINE vec
 vec_load(const float *p)
 {
-	VEC_EACH(p[i]);
+	vec			v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
 }
 
 VEC_INLINE vec
@@ -62,15 +64,14 @@ vec_load_first(const float *p, int n)
 VEC_INLINE void
 vec_store(float *p, vec a)
 {
-	for (int i = 0; i < 16; i++)
-		p[i] = a.lane[i];
+	memcpy(p, &a, sizeof(a));
 }
 
 VEC_INLINE void
 vec_store_first(float *p, vec a, int n)
 {
 	for (int i = 0; i < n; i++)
-		p[i] = a.lane[i];
+		p[i] = a[i];
 }
 
 VEC_INLINE vec
@@ -83,7 +84,7 @@ VEC_INLINE void
 vec_store_half(uint16_t *p, vec a)
 {
 	for (int i = 0; i < 16; i++)
-		p[i] = half_from_float(a.lane[i]);
+		p[i] = half_from_float(a[i]);
 }
 
 VEC_INLINE vec
@@ -110,87 +111,87 @@ VEC_INLINE void
 vec_store_bytes(int8_t *p, vec a)
 {
 	for (int i = 0; i < 16; i++)
-		p[i] = a.lane[i] > -127.5f && a.lane[i] < 127.5f ? (int8_t) rintf(a.lane[i]) : -128;
+		p[i] = a[i] > -127.5f && a[i] < 127.5f ? (int8_t) rintf(a[i]) : -128;
 }
 
 VEC_INLINE vec
 vec_add(vec a, vec b)
 {
-	VEC_EACH(a.lane[i] + b.lane[i]);
+	return a + b;
 }
 
 VEC_INLINE vec
 vec_sub(vec a, vec b)
 {
-	VEC_EACH(a.lane[i] - b.lane[i]);
+	return a - b;
 }
 
 VEC_INLINE vec
 vec_mul(vec a, vec b)
 {
-	VEC_EACH(a.lane[i] * b.lane[i]);
+	return a * b;
 }
 
 VEC_INLINE vec
 vec_div(vec a, vec b)
 {
-	VEC_EACH(a.lane[i] / b.lane[i]);
+	return a / b;
 }
 
 VEC_INLINE vec
 vec_fma(vec a, vec b, vec c)
 {
-	VEC_EACH(a.lane[i] * b.lane[i] + c.lane[i]);
+	return a * b + c;
 }
 
 VEC_INLINE vec
 vec_fnma(vec a, vec b, vec c)
 {
-	VEC_EACH(c.lane[i] - a.lane[i] * b.lane[i]);
+	return c - a * b;
 }
 
 VEC_INLINE vec
 vec_max(vec a, vec b)
 {
-	VEC_EACH(a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]);
+	VEC_EACH(a[i] > b[i] ? a[i] : b[i]);
 }
 
 VEC_INLINE vec
 vec_min(vec a, vec b)
 {
-	VEC_EACH(a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i]);
+	VEC_EACH(a[i] < b[i] ? a[i] : b[i]);
 }
 
 VEC_INLINE vec
 vec_abs(vec a)
 {
-	VEC_EACH(__builtin_fabsf(a.lane[i]));
+	VEC_EACH(__builtin_fabsf(a[i]));
 }
 
 VEC_INLINE vec
 vec_copy_sign(vec magnitude, vec sign)
 {
-	VEC_EACH(__builtin_copysignf(magnitude.lane[i], sign.lane[i]));
+	VEC_EACH(__builtin_copysignf(magnitude[i], sign[i]));
 }
 
 VEC_INLINE vec
 vec_round(vec a)
 {
-	VEC_EACH(rintf(a.lane[i]));
+	VEC_EACH(rintf(a[i]));
 }
 
 /* The lanes outside the range can only come from NaNs: any value will do for them. */
 VEC_INLINE vec
 vec_power_of_two(vec n)
 {
-	VEC_EACH(half_bits_to_float(n.lane[i] >= -127.0f && n.lane[i] <= 127.0f ?
-								(uint32_t) ((int32_t) n.lane[i] + 127) << 23 : 0));
+	VEC_EACH(half_bits_to_float(n[i] >= -127.0f && n[i] <= 127.0f ?
+								(uint32_t) ((int32_t) n[i] + 127) << 23 : 0));
 }
 
 VEC_INLINE vec
 vec_keep_first(vec a, int n, vec fill)
 {
-	VEC_EACH(i < n ? a.lane[i] : fill.lane[i]);
+	VEC_EACH(i < n ? a[i] : fill[i]);
 }
 
 VEC_INLINE float
@@ -199,9 +200,9 @@ vec_sum(vec a)
 	for (int width = 8; width > 0; width /= 2)
 	{
 		for (int i = 0; i < width; i++)
-			a.lane[i] += a.lane[i + width];
+			a[i] += a[i + width];
 	}
-	return a.lane[0];
+	return a[0];
 }
 
 VEC_INLINE float
@@ -210,9 +211,9 @@ vec_greatest(vec a)
 	for (int width = 8; width > 0; width /= 2)
 	{
 		for (int i = 0; i < width; i++)
-			a.lane[i] = a.lane[i] > a.lane[i + width] ? a.lane[i] : a.lane[i + width];
+			a[i] = a[i] > a[i + width] ? a[i] : a[i + width];
 	}
-	return a.lane[0];
+	return a[0];
 }
 
 /* to[j][i] = from[i][j], for 16 x 16 floats; the strides are in floats */
