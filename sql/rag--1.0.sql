@@ -2,16 +2,6 @@
 
 \echo Use "CREATE EXTENSION rag" to load this file. \quit
 
--- What is not for everyday queries: catalog, administration, views. Not IF NOT EXISTS: a schema
--- that somebody else has made would be theirs to fill.
-CREATE SCHEMA rag;
-COMMENT ON SCHEMA rag IS 'Models, administration and statistics of the extension rag';
-GRANT USAGE ON SCHEMA rag TO PUBLIC;
-
--- ===========================================================================
--- The vector type: storage, input and output as pgvector's
--- ===========================================================================
-
 -- Two extensions cannot both own these names. Say so before the first of them fails.
 DO $$
 BEGIN
@@ -34,6 +24,16 @@ BEGIN
 	END IF;
 END
 $$;
+
+-- What is not for everyday queries: catalog, administration, views. Not IF NOT EXISTS: a schema
+-- that somebody else has made would be theirs to fill.
+CREATE SCHEMA rag;
+COMMENT ON SCHEMA rag IS 'Models, administration and statistics of the extension rag';
+GRANT USAGE ON SCHEMA rag TO PUBLIC;
+
+-- ===========================================================================
+-- The vector type: storage, input and output as pgvector's
+-- ===========================================================================
 
 CREATE TYPE vector;
 
