@@ -134,12 +134,11 @@ rag_load_model(PG_FUNCTION_ARGS)
 	AdminRejectNulls(fcinfo, 0, 1, "name and uri of a model");
 	AdminRejectNulls(fcinfo, 3, 4, "options and if_not_exists");
 	options = PG_GETARG_JSONB_P(3);
-	uri = ModelTextArgument(fcinfo, 1);
-	canonicalize_path(uri);
+	model.uri = uri = ModelTextArgument(fcinfo, 1);
 	model.name = ModelTextArgument(fcinfo, 0);
-	model.uri = uri;
 	model.options = DatumGetCString(DirectFunctionCall1(jsonb_out, JsonbPGetDatum(options)));
 	AdminCheckArguments(&model, kind, options);
+	canonicalize_path(uri);
 	PreventCommandIfReadOnly("rag.load_model()");
 	ClientCheckPreloaded();
 
