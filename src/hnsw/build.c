@@ -145,7 +145,12 @@ hnswbuild(Relation heap, Relation index, IndexInfo *info)
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, HNSW_PROGRESS_LOAD);
 	heap_rows = table_index_build_scan(heap, index, info, true, true, BuildRow, &build, NULL);
 	if (build.memory != NULL)
+	{
+		HnswMemoryStoreAttach(build.memory);
 		MoveToPages(&build);
+	}
+	else
+		HnswAttachPages(index, build.pages);
 	if (RelationNeedsWAL(index))
 		log_newpage_range(index, MAIN_FORKNUM, 0, RelationGetNumberOfBlocks(index), true);
 

@@ -3,8 +3,7 @@
  *
  * Writers are locked out, so that what is seen is one state: every page and node is
  * well-formed; links lead to nodes that are there and are on that level; every living
- * node can be reached from the entry point on each of its levels; each row belongs to
- * one node, each page of a value or of rows to a node that knows it. On a standby, where
+ * node can be reached from the entry point; each row belongs to one node, each page of a value or of rows to a node that knows it. On a standby, where
  * only readers' locks can be had, replay can make a sound index look broken for a moment.
  */
 #include "postgres.h"
@@ -30,10 +29,7 @@ typedef struct CheckedNode
 	uint8		level;
 	bool		live;
 	bool		deleted;
-	int			reached;		/* lowest level on which a path leads here */
 } CheckedNode;
-
-#define NOT_REACHED (HNSW_MAX_LEVEL + 1)
 
 typedef struct Check
 {
@@ -172,9 +168,8 @@ AddNode(Check *check, HnswNode name, const HnswNodeTuple *node)
 	check->nodes[check->count++] = (CheckedNode) {
 		.node = name,
 		.level = node->level,
-		.live = node->row_count > 0 || ItemPointerIsValid(&node->more_rows),
-		.deleted = node->deleted,
-		.reached = NOT_REACHED
+		.live = HnswNodeHasRows(node),
+		.deleted = node->deleted
 	};
 }
 
@@ -323,75 +318,35 @@ CheckLinks(Check *check)
 
 /* ---- reachability ---- */
 
-/* Everything that links lead to on one level from what has been reached above. */
 static void
-ReachLevel(Check *check, int level, int64 *stack)
+CheckEntry(Check *check)
 {
-	HnswCandidate links[HNSW_MAX_LINKS];
-	int64		depth = 0;
+	const CheckedNode *entry = FindNode(check, check->meta.entry);
 
-	for (int64 i = 0; i < check->count; i++)
-	{
-		if (check->nodes[i].reached == level + 1)
-		{
-			check->nodes[i].reached = level;
-			stack[depth++] = i;
-		}
-	}
-	while (depth > 0)
-	{
-		int			count = check->store->methods->links(check->store,
-														 check->nodes[stack[--depth]].node, level, links);
-
-		CHECK_FOR_INTERRUPTS();
-		for (int i = 0; i < count; i++)
-		{
-			CheckedNode *to = FindNode(check, links[i].node);
-
-			if (to != NULL && to->reached > level)
-			{
-				to->reached = level;
-				stack[depth++] = to - check->nodes;
-			}
-		}
-	}
-}
-
-static void
-CheckReachability(Check *check)
-{
-	CheckedNode *entry = FindNode(check, check->meta.entry);
-	int64	   *stack;
-
-	if (check->meta.entry == HNSW_NO_NODE && check->count == 0)
-		return;
 	if (check->meta.entry != HNSW_NO_NODE &&
 		(entry == NULL || entry->deleted || entry->level != check->meta.entry_level))
 		report(check, HNSW_META_BLOCK, InvalidOffsetNumber,
 			   "entry point (%u,%u) on level %d is not a node of that level",
 			   HnswRefBlock(check->meta.entry), HnswRefOffset(check->meta.entry),
 			   check->meta.entry_level);
-	if (entry != NULL)
-	{
-		entry->reached = check->meta.entry_level + 1;
-		stack = MemoryContextAllocHuge(CurrentMemoryContext, check->count * sizeof(int64));
-		for (int level = check->meta.entry_level; level >= 0; level--)
-		{
-			ReachLevel(check, level, stack);
-			for (int64 i = 0; i < check->count; i++)
-			{
-				const CheckedNode *node = &check->nodes[i];
+}
 
-				if (node->live && node->level >= level && node->reached > level)
-					Report(check, node->node, "no path leads to the node on level %d", level);
-			}
-		}
-	}
+static void
+CheckReachability(Check *check)
+{
+	HnswReach	reach;
+
+	GraphReach(check->store, &reach, SIZE_MAX, CurrentMemoryContext);
 	for (int64 i = 0; i < check->count; i++)
 	{
-		if (check->nodes[i].live && check->nodes[i].level > check->meta.entry_level)
-			Report(check, check->nodes[i].node, "node is on level %d, above the entry point",
-				   check->nodes[i].level);
+		const CheckedNode *node = &check->nodes[i];
+
+		if (!node->live)
+			continue;
+		if (!HnswNodeSetHas(&reach.set, node->node))
+			Report(check, node->node, "no path leads to the node");
+		if (node->level > check->meta.entry_level)
+			Report(check, node->node, "node is on level %d, above the entry point", node->level);
 	}
 }
 
@@ -463,6 +418,7 @@ rag_hnsw_check(PG_FUNCTION_ARGS)
 	CheckPages(&check, blocks);
 	CheckOwnedPages(&check, blocks);
 	CheckLinks(&check);
+	CheckEntry(&check);
 	CheckReachability(&check);
 
 	index_close(check.index, NoLock);

@@ -309,9 +309,8 @@ MoveFarthestLast(HnswQueue *links)
 	links->items[farthest] = last;
 }
 
-/* Does a neighbour of the node link to it, other than this one? */
-static bool
-HasLinkFromOther(HnswStore *store, HnswNode node, int level, HnswNode than)
+bool
+GraphHasLinkFromOther(HnswStore *store, HnswNode node, int level, HnswNode than)
 {
 	HnswCandidate out[HNSW_MAX_LINKS];
 	HnswCandidate back[HNSW_MAX_LINKS];
@@ -353,7 +352,7 @@ WorstLink(HnswStore *store, HnswNode from, int level, HnswQueue *links)
 		nearer.count = links->count - 1;
 		covered = IsCovered(store, last, &nearer);
 		if ((!covered && farthest != HNSW_NO_NODE) ||
-			!HasLinkFromOther(store, last->node, level, from))
+			!GraphHasLinkFromOther(store, last->node, level, from))
 			continue;
 		if (covered)
 			return last->node;
@@ -362,9 +361,8 @@ WorstLink(HnswStore *store, HnswNode from, int level, HnswQueue *links)
 	return farthest != HNSW_NO_NODE ? farthest : links->items[0].node;
 }
 
-/* Links a node to a new one; a full node drops its worst link, which may be this one. */
-static void
-LinkFrom(HnswStore *store, HnswNode from, int level, HnswCandidate to)
+void
+GraphLinkFrom(HnswStore *store, HnswNode from, int level, HnswCandidate to, bool must)
 {
 	HnswCandidate items[HNSW_MAX_LINKS + 1];
 	HnswQueue	links = {.items = items, .room = lengthof(items)};
@@ -385,7 +383,8 @@ LinkFrom(HnswStore *store, HnswNode from, int level, HnswCandidate to)
 				return;
 			MeasureLinks(store, value, &links);
 		}
-		items[links.count++] = to;
+		if (!must)
+			items[links.count++] = to;
 		worst = WorstLink(store, from, level, &links);
 		if (worst == to.node || store->methods->replace_link(store, from, level, worst, to))
 			return;
@@ -404,7 +403,7 @@ Connect(HnswStore *store, HnswNode node, const HnswInsertion *insertion)
 		{
 			HnswCandidate to = {.node = node, .distance = links->items[i].distance};
 
-			LinkFrom(store, links->items[i].node, level, to);
+			GraphLinkFrom(store, links->items[i].node, level, to, false);
 		}
 	}
 }

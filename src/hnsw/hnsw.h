@@ -264,13 +264,41 @@ extern void GraphSelectLinks(HnswStore *store, const HnswQueue *candidates, Hnsw
 
 /* Fills insertion->links and ->near; insertion->level and ->value are given. */
 extern void GraphChooseLinks(HnswStore *store, HnswInsertion *insertion, MemoryContext context);
+/* Links a node to another one. When it is full it drops its worst link for that; the new
+ * one may be that, unless it must be there. */
+extern void GraphLinkFrom(HnswStore *store, HnswNode from, int level, HnswCandidate to, bool must);
+
+/* Does a neighbour of the node link to it, other than this one? */
+extern bool GraphHasLinkFromOther(HnswStore *store, HnswNode node, int level, HnswNode than);
+
+/* ---- repair.c ---- */
+
 /* Replaces the links of a node that lead to deleted ones, and links back where there is
- * room. False when the node has no such links on this level. */
-extern bool GraphRepair(HnswStore *store, HnswNode node, int level, const HnswNodeSet *deleted);
+ * room; then makes sure that a neighbour links to it. */
+extern void GraphRepair(HnswStore *store, HnswNode node, int level, const HnswNodeSet *deleted);
 
 /* Adds the row to a near node of just this value, and returns HNSW_NO_NODE; or adds a
  * node and links it both ways. */
 extern HnswNode GraphPlace(HnswStore *store, const HnswInsertion *insertion);
+
+/* ---- reach.c ---- */
+
+/* Nodes that a path leads to from the entry point. */
+typedef struct HnswReach
+{
+	HnswNodeSet set;
+	HnswNode   *nodes;			/* the same in the order they were found */
+	int64		count;
+	int64		room;
+	Size		limit;			/* bytes */
+	bool		complete;		/* false: there are more than the limit allows */
+} HnswReach;
+
+extern void GraphReach(HnswStore *store, HnswReach *reach, Size limit, MemoryContext context);
+/* Links a node that was not reached from the nearest that were. */
+extern void GraphAttach(HnswStore *store, HnswReach *reach, HnswNode node);
+/* Both, for all living nodes of an index, if maintenance_work_mem allows. */
+extern void HnswAttachPages(Relation index, HnswStore *store);
 
 /* ---- pages.c: what lies on a page ---- */
 
@@ -334,6 +362,12 @@ typedef struct HnswNodeTuple
 	ItemPointerData rows[HNSW_INLINE_ROWS];
 	HnswNode	links[FLEXIBLE_ARRAY_MEMBER];	/* level 0 first; the value after them */
 } HnswNodeTuple;
+
+static inline bool
+HnswNodeHasRows(const HnswNodeTuple *node)
+{
+	return !node->deleted && (node->row_count > 0 || ItemPointerIsValid(&node->more_rows));
+}
 
 #define HNSW_ROWS_PER_TUPLE 60
 
@@ -473,6 +507,9 @@ extern HnswStore *HnswMemoryStore(const HnswSupport *support, int m, int ef_cons
 /* Bytes in use. */
 extern Size HnswMemoryStoreUsed(HnswStore *store);
 /* Writes all nodes to an index that has its metapage only, without WAL. */
+/* Makes sure that every node is found; then: writes all nodes to an index that has its
+ * metapage only, without WAL. */
+extern void HnswMemoryStoreAttach(HnswStore *store);
 extern void HnswMemoryStoreFlush(HnswStore *store, Relation index);
 
 /* Keeps no locks and pins between calls. The entry point is read by HnswPageStoreReset. */

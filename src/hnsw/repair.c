@@ -117,34 +117,65 @@ FindCandidates(Repair *repair, const void *value)
 		SearchCandidates(repair, value);
 }
 
-bool
+/* Gives the node links in the place of those that it loses. */
+static void
+ReplaceLost(Repair *repair, HnswNode node, const void *value)
+{
+	HnswStore  *store = repair->store;
+	int			kept = repair->kept.count;
+	HnswQueue	added;
+
+	FindCandidates(repair, value);
+	GraphSelectLinks(store, &repair->candidates, &repair->kept,
+					 HnswLevelLinks(store->m, repair->level));
+	added = repair->kept;
+	added.items += kept;
+	added.count -= kept;
+	store->methods->repair_links(store, node, repair->level, repair->deleted, &added);
+	for (int i = 0; i < added.count; i++)
+	{
+		HnswCandidate back = {.node = node, .distance = added.items[i].distance};
+
+		store->methods->add_link(store, added.items[i].node, repair->level, back);
+	}
+}
+
+/* The nodes that linked to this one may all be among the deleted. */
+static void
+EnsureLinked(HnswStore *store, HnswNode node, int level, const void *value)
+{
+	HnswCandidate links[HNSW_MAX_LINKS];
+	HnswQueue	near = {.items = links};
+
+	if (GraphHasLinkFromOther(store, node, level, HNSW_NO_NODE))
+		return;
+	near.count = store->methods->links(store, node, level, links);
+	store->methods->distances(store, value, links, near.count);
+	HnswQueueSort(&near);
+	for (int i = 0; i < near.count; i++)
+	{
+		HnswCandidate to = {.node = node, .distance = links[i].distance};
+
+		GraphLinkFrom(store, links[i].node, level, to, true);
+		if (GraphHasLinkFromOther(store, node, level, HNSW_NO_NODE))
+			return;
+	}
+}
+
+void
 GraphRepair(HnswStore *store, HnswNode node, int level, const HnswNodeSet *deleted)
 {
 	Repair		repair = {.store = store, .level = level, .deleted = deleted};
 	const void *value = store->methods->value(store, node);
-	HnswQueue	added;
-	int			kept;
 
+	if (value == NULL)
+		return;
 	HnswNodeSetInit(&repair.seen, CurrentMemoryContext);
 	HnswQueueInit(&repair.lost, false, CurrentMemoryContext);
 	HnswQueueInit(&repair.kept, false, CurrentMemoryContext);
 	HnswQueueInit(&repair.candidates, false, CurrentMemoryContext);
 	SortLinks(&repair, node);
-	if (repair.lost.count == 0 || value == NULL)
-		return false;
-	FindCandidates(&repair, value);
-
-	kept = repair.kept.count;
-	GraphSelectLinks(store, &repair.candidates, &repair.kept, HnswLevelLinks(store->m, level));
-	added = repair.kept;
-	added.items += kept;
-	added.count -= kept;
-	store->methods->repair_links(store, node, level, deleted, &added);
-	for (int i = 0; i < added.count; i++)
-	{
-		HnswCandidate back = {.node = node, .distance = added.items[i].distance};
-
-		store->methods->add_link(store, added.items[i].node, level, back);
-	}
-	return true;
+	if (repair.lost.count > 0)
+		ReplaceLost(&repair, node, value);
+	EnsureLinked(store, node, level, value);
 }

@@ -163,8 +163,7 @@ HnswAddRow(Relation index, HnswNode node, const ItemPointerData *row, bool build
 
 	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
 	tuple = HnswPageGetNode(BufferGetPage(buffer), node);
-	if (tuple == NULL || tuple->deleted ||
-		(tuple->row_count == 0 && !ItemPointerIsValid(&tuple->more_rows)))
+	if (tuple == NULL || !HnswNodeHasRows(tuple))
 	{
 		UnlockReleaseBuffer(buffer);
 		return false;

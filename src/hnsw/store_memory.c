@@ -11,7 +11,9 @@
 
 #include "hnsw/hnsw.h"
 
-#define ARENA_BLOCK (1024 * 1024)
+/* Blocks grow with the graph between these, so that a small limit is not overshot. */
+#define MIN_ARENA_BLOCK (16 * 1024)
+#define MAX_ARENA_BLOCK (1024 * 1024)
 #define FIRST_NODES 1024
 
 typedef struct MemoryLink
@@ -59,7 +61,9 @@ Carve(MemoryStore *store, Size size)
 	size = MAXALIGN(size);
 	if (size > store->arena_left)
 	{
-		store->arena_left = Max(size, ARENA_BLOCK);
+		store->arena_left = Max(Max(store->used / 8, MIN_ARENA_BLOCK), size);
+		if (size < MAX_ARENA_BLOCK)
+			store->arena_left = Min(store->arena_left, MAX_ARENA_BLOCK);
 		store->arena = MemoryContextAllocHuge(store->context, store->arena_left);
 		store->used += store->arena_left;
 	}
@@ -247,6 +251,22 @@ Size
 HnswMemoryStoreUsed(HnswStore *store)
 {
 	return ((MemoryStore *) store)->used;
+}
+
+void
+HnswMemoryStoreAttach(HnswStore *base)
+{
+	MemoryStore *store = (MemoryStore *) base;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "hnsw reach",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	HnswReach	reach;
+
+	GraphReach(base, &reach, SIZE_MAX, context);
+	for (uint32 node = 0; node < store->count; node++)
+		GraphAttach(base, &reach, node);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
 }
 
 /* ---- writing the graph to pages ---- */

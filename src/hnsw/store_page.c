@@ -102,14 +102,6 @@ LockedValue(PageStore *store, HnswNode node, HnswNodeTuple *tuple)
 	return support->type->matches(value, tuple->value_size, support->dimensions) ? value : NULL;
 }
 
-static HnswState
-NodeState(const HnswNodeTuple *tuple)
-{
-	if (tuple->deleted)
-		return HNSW_DEAD;
-	return tuple->row_count > 0 || ItemPointerIsValid(&tuple->more_rows) ? HNSW_LIVE : HNSW_DEAD;
-}
-
 /* Neighbours in a list are often neighbours on a page: it stays locked for them. */
 static void
 PageDistances(HnswStore *base, const void *query, HnswCandidate *candidates, int n)
@@ -136,7 +128,7 @@ PageDistances(HnswStore *base, const void *query, HnswCandidate *candidates, int
 		if (tuple == NULL || (value = LockedValue(store, candidate->node, tuple)) == NULL)
 			continue;
 		candidate->distance = HnswDistance(base->support, query, value);
-		candidate->state = NodeState(tuple);
+		candidate->state = HnswNodeHasRows(tuple) ? HNSW_LIVE : HNSW_DEAD;
 	}
 	if (buffer != InvalidBuffer)
 		UnlockReleaseBuffer(buffer);
@@ -216,8 +208,7 @@ FormNode(HnswStore *base, const HnswShape *shape, const HnswInsertion *insertion
 	return tuple;
 }
 
-/* One WAL record: the node, and the pages of its value. Those are locked before the
- * node's page; they are free, so that nobody waits for them. */
+/* One WAL record: the node, and the pages of its value. */
 static HnswNode
 PageAddNode(HnswStore *base, const HnswInsertion *insertion)
 {
@@ -231,12 +222,12 @@ PageAddNode(HnswStore *base, const HnswInsertion *insertion)
 	OffsetNumber offset;
 	HnswNode	node;
 
+	buffer = HnswBufferWithRoom(store->index, shape.tuple_size);
 	for (int i = 0; i < shape.value_pages; i++)
 	{
 		value_buffer[i] = HnswFreeBuffer(store->index, MAIN_FORKNUM);
 		tuple->value_block[i] = BufferGetBlockNumber(value_buffer[i]);
 	}
-	buffer = HnswBufferWithRoom(store->index, shape.tuple_size);
 	HnswEditBegin(&edit, store->index, store->base.building);
 	page = HnswEditPage(&edit, buffer);
 	if (!HnswPageIs(page, HNSW_PAGE_NODES))

@@ -142,13 +142,10 @@ RepairPage(const Vacuum *vacuum, HnswStore *store, BlockNumber block)
 
 	for (int i = 0; i < count; i++)
 	{
-		bool		repaired = false;
-
+		RagVacuumDelay();
 		for (int level = list[i].level; level >= 0; level--)
-			repaired |= GraphRepair(store, list[i].node, level, &vacuum->deleted);
+			GraphRepair(store, list[i].node, level, &vacuum->deleted);
 		MemoryContextReset(CurrentMemoryContext);
-		if (repaired)
-			RagVacuumDelay();
 	}
 	HnswPageStoreReset(store);
 }
@@ -162,6 +159,7 @@ RepairLinks(const Vacuum *vacuum, BlockNumber blocks)
 	for (BlockNumber block = HNSW_META_BLOCK + 1; block < blocks; block++)
 		RepairPage(vacuum, store, block);
 	MemoryContextSwitchTo(old);
+	HnswAttachPages(vacuum->index, store);
 }
 
 /* ---- third pass: nodes ---- */
