@@ -83,6 +83,7 @@ typedef struct backend_kv_config
 	int			head_size;
 	int			block_size;		/* tokens of a block: a multiple of 16 */
 	int			blocks;
+	bool		f32;			/* elements of full precision, whatever they cost */
 } backend_kv_config;
 
 /* What a weight is for. An embedding that is the output matrix too ("tied") is WEIGHT_BOTH; one that

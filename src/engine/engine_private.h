@@ -108,6 +108,7 @@ typedef struct model_options
 	int			kv_cache_tokens;
 	int			pooling;		/* model_pooling, or -1 */
 	bool		truncate;		/* overflow = truncate */
+	bool		kv_f32;			/* kv_cache_type = f32 */
 	char	   *query_prefix;	/* "" */
 	char	   *document_prefix;
 } model_options;

@@ -27,6 +27,7 @@ typedef struct graph_limits
 	int			max_sequences;	/* of a step */
 	int			max_len;		/* positions of a sequence */
 	int			kv_blocks;		/* Llama: blocks of KV_BLOCK_SIZE tokens */
+	bool		kv_f32;			/* with f32 elements: twice the memory of the usual f16 */
 	model_pooling pooling;		/* BERT */
 } graph_limits;
 

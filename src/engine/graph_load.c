@@ -258,6 +258,7 @@ graph_load_llama(graph *g, const model *m, engine_error *error)
 		.head_size = c->head_size,
 		.block_size = KV_BLOCK_SIZE,
 		.blocks = g->limits.kv_blocks,
+		.f32 = g->limits.kv_f32,
 	};
 	backend_info info;
 
@@ -291,7 +292,7 @@ graph_load_llama(graph *g, const model *m, engine_error *error)
 		return false;
 	g->ops->info(g->device, &info);
 	g->memory += (uint64_t) kv.layers * 2 * (uint64_t) kv.kv_heads * (uint64_t) kv.head_size *
-		KV_BLOCK_SIZE * (uint64_t) kv.blocks * (uint64_t) info.kv_bytes;
+		KV_BLOCK_SIZE * (uint64_t) kv.blocks * (uint64_t) (kv.f32 ? (int) sizeof(float) : info.kv_bytes);
 	g->gated = new_buffer(g, BACKEND_ACTIVATION, (size_t) g->limits.max_rows, (size_t) c->ff_size,
 						  error);
 	return g->gated != NULL && allocate_activations(g, 2 * c->ff_size, c->vocab_size, error);

@@ -62,6 +62,7 @@ choose_limits(loaded_model *m, graph_limits *limits, engine_error *error)
 			return engine_fail(error, ENGINE_INVALID,
 							   "kv_cache_tokens %d is less than max_model_len %d", tokens,
 							   limits->max_len);
+		limits->kv_f32 = m->options.kv_f32;
 		limits->kv_blocks = (tokens + KV_BLOCK_SIZE - 1) / KV_BLOCK_SIZE;
 	}
 	return true;

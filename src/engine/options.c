@@ -43,6 +43,16 @@ read_kv_cache_tokens(const json_value *value, model_options *out, const char **e
 }
 
 static bool
+read_kv_cache_type(const json_value *value, model_options *out, const char **expected)
+{
+	*expected = "\"f16\" or \"f32\"";
+	if (value->kind != JSON_STRING)
+		return false;
+	out->kv_f32 = strcmp(value->string, "f32") == 0;
+	return out->kv_f32 || strcmp(value->string, "f16") == 0;
+}
+
+static bool
 read_overflow(const json_value *value, model_options *out, const char **expected)
 {
 	*expected = "\"error\" or \"truncate\"";
@@ -95,6 +105,7 @@ static const struct
 	{"max_model_len", read_max_model_len},
 	{"max_num_seqs", read_max_num_seqs},
 	{"kv_cache_tokens", read_kv_cache_tokens},
+	{"kv_cache_type", read_kv_cache_type},
 	{"overflow", read_overflow},
 	{"pooling", read_pooling},
 	{"query_prefix", read_query_prefix},

@@ -62,11 +62,11 @@ typedef struct golden_model
 
 __attribute__((unused))
 static bool
-golden_open(golden_model *g, const char *path, int max_len, model_pooling pooling)
+golden_open(golden_model *g, const char *path, int max_len, model_pooling pooling, bool kv_f32)
 {
 	engine_error error;
 	graph_limits limits = {.max_rows = 512,.max_sequences = GOLDEN_ROWS,.max_len = max_len,
-	.kv_blocks = max_len / KV_BLOCK_SIZE + 1,.pooling = pooling};
+	.kv_blocks = max_len / KV_BLOCK_SIZE + 1,.kv_f32 = kv_f32,.pooling = pooling};
 
 	memset(g, 0, sizeof(*g));
 	g->device.ops = backend_cpu();

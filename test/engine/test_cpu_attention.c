@@ -16,6 +16,7 @@ typedef struct shape
 	int			rope_dims;
 	bool		interleaved;
 	int			block_size;
+	bool		f32;			/* cache in full precision */
 } shape;
 
 static int
@@ -191,7 +192,7 @@ run_causal(backend_device *d, const world *w, bool together, int chunk, result *
 	int			stride = (LONGEST + w->s.block_size - 1) / w->s.block_size;
 	int32_t		tables[SEQUENCES * LONGEST];
 	backend_kv_config config = {2, w->s.kv_heads, w->s.head_size, w->s.block_size,
-	SEQUENCES * stride};
+	SEQUENCES * stride, w->s.f32};
 	backend_kv *kv = ops->alloc_kv(d, &config, NULL);
 	int			done[SEQUENCES] = {0};
 	bool		good = kv != NULL;
@@ -199,8 +200,8 @@ run_causal(backend_device *d, const world *w, bool together, int chunk, result *
 
 	shuffle_tables(tables, SEQUENCES * stride);
 	/* what a block held before must not matter */
-	for (size_t i = 0; good && i < kv->layer_stride * 2; i++)
-		kv->data[i] = 0x7E00;	/* NaN */
+	if (good)
+		memset(kv->data, 0xFF, kv->layer_stride * 2 * (w->s.f32 ? 4 : 2));
 	while (good && more)
 	{
 		int			count[SEQUENCES] = {0};
@@ -336,7 +337,8 @@ attention_error(const world *w, const result *r, bool causal)
 			for (int h = 0; h < w->s.heads; h++)
 			{
 				double		error = head_error(&w->s, r->rotated[i], t,
-											   causal ? t + 1 : w->length[i], h, causal,
+											   causal ? t + 1 : w->length[i], h,
+											   causal && !w->s.f32,
 											   r->out[i] + (t * w->s.heads + h) * w->s.head_size);
 
 				worst = error > worst || isnan(error) ? error : worst;
@@ -363,8 +365,8 @@ test_causal(backend_device *d, const char *isa, const shape *s)
 	rotation = rope_error(&w, &alone);
 	error = attention_error(&w, &alone, true);
 	ok(good && rotation < 1e-6 && error < 2e-5,
-	   "%s: causal, %d heads over %d of %d, rope %d%s, blocks of %d: errors %.2g, %.2g", isa,
-	   s->heads, s->kv_heads, s->head_size, s->rope_dims, s->interleaved ? " interleaved" : "",
+	   "%s: causal,%s %d heads over %d of %d, rope %d%s, blocks of %d: errors %.2g, %.2g", isa,
+	   s->f32 ? " f32 cache," : "", s->heads, s->kv_heads, s->head_size, s->rope_dims, s->interleaved ? " interleaved" : "",
 	   s->block_size, rotation, error);
 	good = run_causal(d, &w, true, 0, &mixed) && same_output(&w, &alone, &mixed);
 	for (int chunk = 1; chunk < LONGEST; chunk = chunk * 5 + 2)
@@ -412,7 +414,7 @@ test_encoder(backend_device *d, const char *isa, const shape *s)
 static void
 test_extremes(backend_device *d, const char *isa)
 {
-	const shape s = {2, 1, 16, 0, false, 16};
+	const shape s = {2, 1, 16, 0, false, 16, false};
 	world		w;
 	result		r;
 	bool		good;
@@ -439,7 +441,7 @@ static void
 test_batches(backend_device *d, const char *isa)
 {
 	const backend_ops *ops = backend_cpu();
-	backend_kv_config config = {1, 1, 16, 16, 4};
+	backend_kv_config config = {1, 1, 16, 16, 4, false};
 	backend_kv *kv = ops->alloc_kv(d, &config, NULL);
 	engine_error error;
 	int32_t		tokens[3] = {0},
@@ -480,7 +482,7 @@ test_batches(backend_device *d, const char *isa)
 	config.block_size = 8;
 	ok(ops->alloc_kv(d, &config, &error) == NULL && error.code == ENGINE_UNSUPPORTED,
 	   "%s: blocks of 8 tokens are refused", isa);
-	config = (backend_kv_config) {1 << 20, 1 << 20, 256, 1 << 20, 1 << 20};
+	config = (backend_kv_config) {1 << 20, 1 << 20, 256, 1 << 20, 1 << 20, false};
 	ok(ops->alloc_kv(d, &config, &error) == NULL && error.code == ENGINE_NO_MEMORY,
 	   "%s: a cache larger than any memory", isa);
 	ops->free_kv(d, kv);
@@ -490,15 +492,17 @@ static void
 test_all(backend_device *d, const char *isa)
 {
 	static const shape shapes[] = {
-		{4, 4, 16, 16, true, 16}, {9, 3, 64, 64, true, 16}, {8, 2, 80, 20, false, 32},
-		{8, 1, 96, 96, false, 16}, {3, 1, 128, 128, false, 64}, {2, 2, 20, 4, true, 16},
+		{4, 4, 16, 16, true, 16, false}, {9, 3, 64, 64, true, 16, false},
+		{8, 2, 80, 20, false, 32, false}, {8, 1, 96, 96, false, 16, false},
+		{3, 1, 128, 128, false, 64, false}, {2, 2, 20, 4, true, 16, false},
+		{9, 3, 64, 64, true, 16, true}, {2, 2, 20, 4, false, 32, true},
 	};
 
 	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
 		test_causal(d, isa, &shapes[i]);
-	test_encoder(d, isa, &(shape) {12, 12, 32, 0, false, 16});
-	test_encoder(d, isa, &(shape) {2, 2, 64, 0, false, 16});
-	test_encoder(d, isa, &(shape) {3, 1, 17, 0, false, 16});
+	test_encoder(d, isa, &(shape) {12, 12, 32, 0, false, 16, false});
+	test_encoder(d, isa, &(shape) {2, 2, 64, 0, false, 16, false});
+	test_encoder(d, isa, &(shape) {3, 1, 17, 0, false, 16, false});
 	test_extremes(d, isa);
 	test_batches(d, isa);
 }

@@ -110,7 +110,7 @@ main(void)
 	{
 		const json_value *items = json_get(json_root(golden), "items");
 
-		if (!golden_open(&g, path, 256, cls ? POOLING_CLS : POOLING_MEAN))
+		if (!golden_open(&g, path, 256, cls ? POOLING_CLS : POOLING_MEAN, false))
 			break;
 		test_pooling(&g, items, cls ? "cls_norm" : "mean_norm", alone);
 		test_packed(&g, items, alone);

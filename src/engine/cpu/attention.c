@@ -35,6 +35,15 @@ cached(float x)
 }
 
 static void
+store_cached(const backend_kv *kv, size_t at, float x)
+{
+	if (kv->config.f32)
+		((float *) kv->data)[at] = x;
+	else
+		((uint16_t *) kv->data)[at] = cached(x);
+}
+
+static void
 write_cache(const backend_rope *args, const backend_batch *batch, int row, int sequence,
 			const float *keys, const float *values)
 {
@@ -45,18 +54,17 @@ write_cache(const backend_rope *args, const backend_batch *batch, int row, int s
 	size_t		slot = position % block_size;
 	int32_t		block = batch->block_tables[(size_t) sequence * (size_t) batch->table_stride +
 											position / block_size];
-	uint16_t   *to = kv->data + (size_t) args->layer * kv->layer_stride +
-		(size_t) block * kv->block_stride;
+	size_t		to = (size_t) args->layer * kv->layer_stride + (size_t) block * kv->block_stride;
 
 	for (int h = 0; h < args->kv_heads; h++, to += kv->head_stride)
 	{
-		uint16_t   *key = to + slot / 16 * 16 * head_size + slot % 16;
-		uint16_t   *value = to + (block_size + slot) * head_size;
+		size_t		key = to + slot / 16 * 16 * head_size + slot % 16;
+		size_t		value = to + (block_size + slot) * head_size;
 
 		for (size_t e = 0; e < head_size; e++)
 		{
-			key[e * 16] = cached(keys[(size_t) h * head_size + e]);
-			value[e] = cached(values[(size_t) h * head_size + e]);
+			store_cached(kv, key + e * 16, keys[(size_t) h * head_size + e]);
+			store_cached(kv, value + e, values[(size_t) h * head_size + e]);
 		}
 	}
 }
@@ -173,8 +181,11 @@ attend_piece(const attention_job *job, int s, int head, int piece, float *scratc
 	}
 	if (a->causal)
 	{
-		source.cache = kv->data + (size_t) a->layer * kv->layer_stride +
-			(size_t) head * kv->head_stride;
+		size_t		at = (size_t) a->layer * kv->layer_stride + (size_t) head * kv->head_stride;
+
+		source.f32 = kv->config.f32;
+		source.cache = kv->config.f32 ? (const void *) ((const float *) kv->data + at) :
+			(const void *) ((const uint16_t *) kv->data + at);
 		source.block_stride = kv->block_stride;
 		source.blocks = batch->block_tables + (size_t) s * (size_t) batch->table_stride;
 		source.block_size = kv->config.block_size;

@@ -94,21 +94,25 @@ stage_rows(const attention_state *s, const attention_args *args, int first, int 
 	}
 }
 
-/* 16 halves from i on of an array of n, zeros beyond. */
+/* n elements of the cache from `at` on, at most 16, zeros beyond. */
 VEC_INLINE vec
-attention_load_half(const uint16_t *x, int i, int n)
+attention_load_cached(const attention_source *source, size_t at, int n, bool f32)
 {
+	const uint16_t *halves = source->cache;
 	uint16_t	padded[16] = {0};
 
-	if (n - i >= 16)
-		return vec_load_half(x + i);
-	for (int j = 0; j < n - i; j++)
-		padded[j] = x[i + j];
+	if (f32)
+		return n >= 16 ? vec_load((const float *) source->cache + at) :
+			vec_load_first((const float *) source->cache + at, n);
+	if (n >= 16)
+		return vec_load_half(halves + at);
+	for (int j = 0; j < n; j++)
+		padded[j] = halves[at + (size_t) j];
 	return vec_load_half(padded);
 }
 
-static void
-stage_cache(const attention_state *s, const attention_args *args, int first, int count)
+VEC_INLINE void
+stage_cache(const attention_state *s, const attention_args *args, int first, int count, bool f32)
 {
 	const attention_source *source = args->source;
 	size_t		head_size = (size_t) args->head_size;
@@ -119,29 +123,25 @@ stage_cache(const attention_state *s, const attention_args *args, int first, int
 		float	   *panel = s->keys + (size_t) (k / PANEL_OUTPUTS) * head_size * PANEL_OUTPUTS +
 			k % PANEL_OUTPUTS;
 		size_t		position = (size_t) (first + k);
-		const uint16_t *block = NULL;
-		const uint16_t *keys = NULL;
+		size_t		block = k < count ?
+			(size_t) source->blocks[position / block_size] * source->block_stride : 0;
+		size_t		keys = block + position % block_size * head_size;
 
-		if (k < count)
-		{
-			block = source->cache +
-				(size_t) source->blocks[position / block_size] * source->block_stride;
-			keys = block + position % block_size * head_size;
-		}
 		for (size_t e = 0; e < head_size; e++)
-			vec_store(panel + e * PANEL_OUTPUTS,
-					  keys != NULL ? vec_load_half(keys + e * 16) : vec_zero());
+			vec_store(panel + e * PANEL_OUTPUTS, k < count ?
+					  attention_load_cached(source, keys + e * 16, 16, f32) : vec_zero());
 		for (int i = 0; i < 16; i++)
 		{
-			const uint16_t *value = block == NULL ? NULL :
-				block + (block_size + position % block_size + (size_t) i) * head_size;
+			size_t		value = block +
+				(block_size + position % block_size + (size_t) i) * head_size;
 
 			for (int e = 0; e < s->head_pad; e += 16)
 				vec_store(s->values +
 						  (size_t) (e / PANEL_OUTPUTS * ATTENTION_KEYS + k + i) * PANEL_OUTPUTS +
 						  e % PANEL_OUTPUTS,
-						  k + i < count ? attention_load_half(value, e, args->head_size) :
-						  vec_zero());
+						  k + i < count && e < args->head_size ?
+						  attention_load_cached(source, value + (size_t) e, args->head_size - e,
+												f32) : vec_zero());
 		}
 	}
 }
@@ -289,8 +289,10 @@ attention_attend(const attention_args *args)
 		int			count = args->keys - first < ATTENTION_KEYS ? args->keys - first :
 			ATTENTION_KEYS;
 
-		if (args->source->cache != NULL)
-			stage_cache(&s, args, first, count);
+		if (args->source->cache != NULL && args->source->f32)
+			stage_cache(&s, args, first, count, true);
+		else if (args->source->cache != NULL)
+			stage_cache(&s, args, first, count, false);
 		else
 			stage_rows(&s, args, first, count);
 		for (int tile = 0; tile * TILE_ROWS < args->rows; tile++)

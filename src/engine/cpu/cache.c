@@ -3,6 +3,7 @@
  *
  * [layer][block][kv_head]: the keys of a block's tokens, [block_size / 16][head_size][16],
  * so that sixteen keys are scored at a time, then its values, [block_size][head_size].
+ * Elements are f16, or f32 where the configuration says so; strides count elements.
  */
 #include <stdlib.h>
 
@@ -36,7 +37,7 @@ cache_alloc(backend_device *d, const backend_kv_config *config, engine_error *er
 		__builtin_mul_overflow(kv->head_stride, (size_t) config->kv_heads, &kv->block_stride) ||
 		__builtin_mul_overflow(kv->block_stride, (size_t) config->blocks, &kv->layer_stride) ||
 		__builtin_mul_overflow(kv->layer_stride, (size_t) config->layers, &elements) ||
-		(kv->data = memory_alloc(elements, sizeof(uint16_t))) == NULL)
+		(kv->data = memory_alloc(elements, config->f32 ? sizeof(float) : sizeof(uint16_t))) == NULL)
 	{
 		engine_fail_memory(error, "the key-value cache");
 		free(kv);

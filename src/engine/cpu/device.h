@@ -56,7 +56,7 @@ struct backend_kv
 	size_t		head_stride;	/* elements: keys and values of one head in one block */
 	size_t		block_stride;	/* of all heads */
 	size_t		layer_stride;
-	uint16_t   *data;
+	void	   *data;			/* f16, or f32 if config.f32 */
 };
 
 /* The batch of the step, copied: the caller's arrays are its own again after begin_step. */

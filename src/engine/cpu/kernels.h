@@ -113,7 +113,8 @@ typedef struct norm_args
  */
 typedef struct attention_source
 {
-	const uint16_t *cache;		/* of the layer and head: block b is at cache + b * block_stride */
+	const void *cache;			/* of the layer and head: block b is at element b * block_stride */
+	bool		f32;			/* its elements are f32, else f16 */
 	size_t		block_stride;
 	const int32_t *blocks;		/* block table of the sequence */
 	int			block_size;		/* a multiple of 16 */
