@@ -36,6 +36,8 @@ byte_alphabet_decode(const char *text, size_t length, text_buffer *out)
 
 	if (!text_reserve(out, length + 1))
 		return false;
+	if (utf8_validate(text, length) < length)
+		return text_append(out, text, length);
 	while (i < length)
 	{
 		int			n;

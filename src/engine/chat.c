@@ -297,6 +297,10 @@ write_chat(chat_text *c, chat_format format, const chat_message *m, size_t count
 	else
 		done = zephyr(c, m, count, generate);
 	chat_style_free(&style);
+
+	/* the template and the tokens that it names come from a file */
+	if (done && utf8_validate(c->text.data, c->text.used) < c->text.used)
+		done = engine_fail(c->error, ENGINE_CORRUPT, "the model's chat format is not valid UTF-8");
 	return done;
 }
 

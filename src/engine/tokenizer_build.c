@@ -49,8 +49,7 @@ build_words(tokenizer *t, const tokenizer_source *s, text_buffer *scratch, engin
 	{
 		const source_token *token = &s->tokens[i];
 
-		if (t->byte_level && token->kind == TOKEN_NORMAL &&
-			utf8_validate(token->text, token->length) == token->length)
+		if (t->byte_level && token->kind == TOKEN_NORMAL)
 		{
 			scratch->used = 0;
 			if (!byte_alphabet_decode(token->text, token->length, scratch))

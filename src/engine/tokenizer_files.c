@@ -250,3 +250,16 @@ tokenizer_source_from_files(tokenizer_source *s, const tokenizer_files *f, engin
 	take_chat_template(s, f, config);
 	return take_ends(s, generation, error) && take_ends(s, architecture, error);
 }
+
+tokenizer *
+tokenizer_open_files(const tokenizer_files *files, engine_error *error)
+{
+	tokenizer_source source;
+	tokenizer  *t = NULL;
+
+	tokenizer_source_init(&source);
+	if (tokenizer_source_from_files(&source, files, error))
+		t = tokenizer_build(&source, error);
+	tokenizer_source_free(&source);
+	return t;
+}

@@ -128,16 +128,3 @@ tokenizer_open(const model *m, engine_error *error)
 	tokenizer_source_free(&source);
 	return t;
 }
-
-tokenizer *
-tokenizer_open_files(const tokenizer_files *files, engine_error *error)
-{
-	tokenizer_source source;
-	tokenizer  *t = NULL;
-
-	tokenizer_source_init(&source);
-	if (tokenizer_source_from_files(&source, files, error))
-		t = tokenizer_build(&source, error);
-	tokenizer_source_free(&source);
-	return t;
-}

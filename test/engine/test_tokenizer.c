@@ -482,6 +482,32 @@ test_refused_metadata(void)
 	}
 }
 
+/* Tokens and merges of a GGUF file may be any bytes; those that no text can reach do no harm. */
+static void
+test_odd_bytes(void)
+{
+	const model_string tokens[] = {{"a", 1}, {"\xF0\x9F", 2}, {"\xE2", 1}, {"a\xE2", 2}, {"", 0}, {"b", 1}};
+	const model_string merges[] = {{"a \xE2", 3}};
+	tokenizer_metadata meta = {.model = {"gpt2", 4},.pre = {"gpt-2", 5},.tokens = tokens,.n_tokens = 6,
+		.merges = merges,.n_merges = 1,.bos = -1,.eos = 1,.unknown = -1,.separator = -1,.cls = -1,
+		.eot = -1,.eom = -1,.add_bos = -1,.add_eos = -1,.add_space_prefix = -1,
+	.chat_template = {"\xC3{{", 3}};
+	tokenizer_source source;
+	tokenizer  *t = NULL;
+	int32_t    *ids = NULL;
+	size_t		count = 0;
+
+	tokenizer_source_init(&source);
+	if (tokenizer_source_from_metadata(&source, &meta, NULL))
+		t = tokenizer_build(&source, NULL);
+	tokenizer_source_free(&source);
+	ok(t && tokenizer_encode(t, "abxa", 4, TOKENIZE_PLAIN, &ids, &count, NULL) && count == 3 &&
+	   ids[0] == 0 && ids[1] == 5 && ids[2] == 0 && tokenizer_is_end(t, 1),
+	   "tokens that are no UTF-8; a byte without a token is dropped");
+	free(ids);
+	tokenizer_close(t);
+}
+
 int
 main(void)
 {
@@ -506,5 +532,6 @@ main(void)
 	test_long_word("tiny_unigram", "\xCC\xB5\xCC\x81");
 	test_refused();
 	test_refused_metadata();
+	test_odd_bytes();
 	return tap_done();
 }
