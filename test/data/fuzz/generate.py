@@ -93,3 +93,27 @@ folder = [
 ]
 for i, (which, value) in enumerate(zip([0, 0, 2, 3, 4, 5, 6], folder)):
     write(f"fuzz_model_folder/{i}", bytes([which]) + json.dumps(value).encode())
+
+# fuzz_tokenizer: the first byte says what follows (see fuzz_tokenizer.c)
+TOKENS = os.path.join(HERE, "..", "tokens")
+for name in ["tiny_llama3", "tiny_llama2", "tiny_bert_cased", "tiny_unigram"]:
+    spec = json.load(open(os.path.join(TOKENS, name + ".tokenizer.json")))
+    model = spec["model"]
+    if "merges" in model:
+        model["vocab"] = {t: i for i, t in enumerate(["<unk>", "<s>", "</s>", "a", "b", "ab", "<0x0A>"])}
+        model["merges"] = ["a b"]
+    elif isinstance(model["vocab"], list):
+        model["vocab"] = model["vocab"][:20]
+    else:
+        model["vocab"] = dict(list(model["vocab"].items())[:20])
+    write("fuzz_tokenizer/" + name, b"\1" + json.dumps(spec).encode() +
+          b'\0{"bos_token":"<s>","do_lower_case":true}')
+sample = "I'll pay  12345 caf\u00e9s,\r\n\u4e2d\u6587 \U0001f600 keep words <s>\t"
+for i in range(5):
+    write(f"fuzz_tokenizer/text{i}", bytes([i << 2]) + sample.encode())
+lines = "a\nb\nab\n\u0120a\na b\n\u2581a\n[CLS]\n[SEP]\n[UNK]\n<0x0A>\n  "
+for i in range(3):
+    write(f"fuzz_tokenizer/metadata{i}", bytes([2 | i << 2]) + lines.encode())
+for family in json.load(open(os.path.join(TOKENS, "chat_families.json"))):
+    write("fuzz_tokenizer/" + family["name"], b"\3" + family["template"].encode() + b"\0hi <|im_end|>")
+write("fuzz_json/all", b'{"a":[1,-2.5e3,true,false,null,"\\u00e9\\ud83d\\ude00\\n"],"b":{"c":{}}}')
