@@ -1,5 +1,5 @@
 /*
- * graph.c: opening and closing a graph.
+ * graph.c: opening and closing a graph, and what both architectures compute alike.
  */
 #include "engine/graph_private.h"
 
@@ -111,4 +111,20 @@ backend_kv *
 graph_kv(const graph *g)
 {
 	return g->kv;
+}
+
+engine_code
+graph_linear(graph *g, int rows, backend_buffer *out, backend_buffer *in, const graph_matrix *w,
+			 backend_epilogue epilogue)
+{
+	backend_linear args = {
+		.out = out,
+		.in = in,
+		.weight = w->weight,
+		.bias = w->bias,
+		.rows = rows,
+		.epilogue = epilogue,
+	};
+
+	return g->ops->linear(g->device, &args);
 }

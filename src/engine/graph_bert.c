@@ -8,13 +8,6 @@
 
 #include <math.h>
 
-#define CHECK(call) \
-	do { \
-		code = (call); \
-		if (code != ENGINE_OK) \
-			return code; \
-	} while (0)
-
 /* x [T, H] <- LayerNorm(x + delta) */
 static engine_code
 add_norm(graph *g, int rows, backend_buffer *delta, const graph_norm *norm)
@@ -35,22 +28,6 @@ add_norm(graph *g, int rows, backend_buffer *delta, const graph_norm *norm)
 }
 
 static engine_code
-linear(graph *g, int rows, backend_buffer *out, backend_buffer *in, const graph_matrix *w,
-	   backend_epilogue epilogue)
-{
-	backend_linear args = {
-		.out = out,
-		.in = in,
-		.weight = w->weight,
-		.bias = w->bias,
-		.rows = rows,
-		.epilogue = epilogue,
-	};
-
-	return g->ops->linear(g->device, &args);
-}
-
-static engine_code
 layer(graph *g, int rows, const graph_layer *l)
 {
 	const model_config *c = g->config;
@@ -65,12 +42,12 @@ layer(graph *g, int rows, const graph_layer *l)
 	};
 	engine_code code;
 
-	CHECK(linear(g, rows, g->qkv, g->x, &l->qkv, EPILOGUE_NONE));	/* [T, 3H] */
-	CHECK(g->ops->attention(g->device, &attention));	/* [T, H] */
-	CHECK(linear(g, rows, g->h, g->attention, &l->attention_output, EPILOGUE_NONE));
-	CHECK(add_norm(g, rows, g->h, &l->attention_norm));
-	CHECK(linear(g, rows, g->ff, g->x, &l->up, EPILOGUE_GELU));	/* [T, F] */
-	CHECK(linear(g, rows, g->h, g->ff, &l->down, EPILOGUE_NONE));
+	GRAPH_CHECK(graph_linear(g, rows, g->qkv, g->x, &l->qkv, EPILOGUE_NONE));	/* [T, 3H] */
+	GRAPH_CHECK(g->ops->attention(g->device, &attention));	/* [T, H] */
+	GRAPH_CHECK(graph_linear(g, rows, g->h, g->attention, &l->attention_output, EPILOGUE_NONE));
+	GRAPH_CHECK(add_norm(g, rows, g->h, &l->attention_norm));
+	GRAPH_CHECK(graph_linear(g, rows, g->ff, g->x, &l->up, EPILOGUE_GELU));	/* [T, F] */
+	GRAPH_CHECK(graph_linear(g, rows, g->h, g->ff, &l->down, EPILOGUE_NONE));
 	return add_norm(g, rows, g->h, &l->ff_norm);
 }
 
@@ -97,9 +74,9 @@ head(graph *g, const backend_batch *batch)
 
 	if (c->labels == 0)
 		return g->ops->pool(g->device, &pool);
-	CHECK(g->ops->gather(g->device, &first));
-	CHECK(linear(g, batch->sequences, g->h, g->pooled, &g->pooler, EPILOGUE_TANH));
-	return linear(g, batch->sequences, g->out, g->h, &g->classifier, EPILOGUE_NONE);
+	GRAPH_CHECK(g->ops->gather(g->device, &first));
+	GRAPH_CHECK(graph_linear(g, batch->sequences, g->h, g->pooled, &g->pooler, EPILOGUE_TANH));
+	return graph_linear(g, batch->sequences, g->out, g->h, &g->classifier, EPILOGUE_NONE);
 }
 
 static engine_code
@@ -113,10 +90,10 @@ forward(graph *g, const backend_batch *batch)
 	};
 	engine_code code;
 
-	CHECK(g->ops->embed(g->device, &embed));
-	CHECK(add_norm(g, batch->rows, NULL, &g->embedding_norm));
+	GRAPH_CHECK(g->ops->embed(g->device, &embed));
+	GRAPH_CHECK(add_norm(g, batch->rows, NULL, &g->embedding_norm));
 	for (int i = 0; i < g->config->layers; i++)
-		CHECK(layer(g, batch->rows, &g->layers[i]));
+		GRAPH_CHECK(layer(g, batch->rows, &g->layers[i]));
 	return head(g, batch);
 }
 

@@ -11,13 +11,6 @@
 
 #include <math.h>
 
-#define CHECK(call) \
-	do { \
-		code = (call); \
-		if (code != ENGINE_OK) \
-			return code; \
-	} while (0)
-
 /* x <- x + delta; h [T, H] <- RMSNorm(x) */
 static engine_code
 add_norm(graph *g, int rows, backend_buffer *delta, const graph_norm *norm)
@@ -35,20 +28,6 @@ add_norm(graph *g, int rows, backend_buffer *delta, const graph_norm *norm)
 	};
 
 	return g->ops->norm(g->device, &args);
-}
-
-static engine_code
-linear(graph *g, int rows, backend_buffer *out, backend_buffer *in, const graph_matrix *w)
-{
-	backend_linear args = {
-		.out = out,
-		.in = in,
-		.weight = w->weight,
-		.bias = w->bias,
-		.rows = rows,
-	};
-
-	return g->ops->linear(g->device, &args);
 }
 
 /* h <- the block's output, to be added to x; delta is what the block before left in h */
@@ -79,11 +58,11 @@ attention_block(graph *g, int rows, int i, backend_buffer *delta)
 	};
 	engine_code code;
 
-	CHECK(add_norm(g, rows, delta, &l->attention_norm));
-	CHECK(linear(g, rows, g->qkv, g->h, &l->qkv));	/* [T, (N + 2M) D] */
-	CHECK(g->ops->rope(g->device, &rope));
-	CHECK(g->ops->attention(g->device, &attention));	/* [T, N D] */
-	return linear(g, rows, g->h, g->attention, &l->attention_output);
+	GRAPH_CHECK(add_norm(g, rows, delta, &l->attention_norm));
+	GRAPH_CHECK(graph_linear(g, rows, g->qkv, g->h, &l->qkv, EPILOGUE_NONE));	/* [T, (N + 2M) D] */
+	GRAPH_CHECK(g->ops->rope(g->device, &rope));
+	GRAPH_CHECK(g->ops->attention(g->device, &attention));	/* [T, N D] */
+	return graph_linear(g, rows, g->h, g->attention, &l->attention_output, EPILOGUE_NONE);
 }
 
 static engine_code
@@ -97,10 +76,10 @@ ff_block(graph *g, int rows, const graph_layer *l)
 	};
 	engine_code code;
 
-	CHECK(add_norm(g, rows, g->h, &l->ff_norm));
-	CHECK(linear(g, rows, g->ff, g->h, &l->up));	/* [T, 2F] */
-	CHECK(g->ops->gate(g->device, &gate));	/* [T, F] */
-	return linear(g, rows, g->h, g->gated, &l->down);
+	GRAPH_CHECK(add_norm(g, rows, g->h, &l->ff_norm));
+	GRAPH_CHECK(graph_linear(g, rows, g->ff, g->h, &l->up, EPILOGUE_NONE));	/* [T, 2F] */
+	GRAPH_CHECK(g->ops->gate(g->device, &gate));	/* [T, F] */
+	return graph_linear(g, rows, g->h, g->gated, &l->down, EPILOGUE_NONE);
 }
 
 /* out [O, V] f32, and a token of each row */
@@ -123,12 +102,12 @@ head(graph *g, int rows, const graph_outputs *outputs)
 	};
 	engine_code code;
 
-	CHECK(add_norm(g, rows, g->h, &g->output_norm));
-	CHECK(g->ops->gather(g->device, &gather));
-	CHECK(linear(g, outputs->count, g->out, g->x, &g->output));
+	GRAPH_CHECK(add_norm(g, rows, g->h, &g->output_norm));
+	GRAPH_CHECK(g->ops->gather(g->device, &gather));
+	GRAPH_CHECK(graph_linear(g, outputs->count, g->out, g->x, &g->output, EPILOGUE_NONE));
 	if (outputs->logits)
 	{
-		CHECK(g->ops->download(g->device, g->out, 0, outputs->logits,
+		GRAPH_CHECK(g->ops->download(g->device, g->out, 0, outputs->logits,
 							   (size_t) outputs->count * (size_t) g->config->vocab_size));
 	}
 	return g->ops->sample(g->device, &sample);
@@ -143,11 +122,11 @@ forward(graph *g, const backend_batch *batch, const graph_outputs *outputs)
 	};
 	engine_code code;
 
-	CHECK(g->ops->embed(g->device, &embed));
+	GRAPH_CHECK(g->ops->embed(g->device, &embed));
 	for (int i = 0; i < g->config->layers; i++)
 	{
-		CHECK(attention_block(g, batch->rows, i, i == 0 ? NULL : g->h));
-		CHECK(ff_block(g, batch->rows, &g->layers[i]));
+		GRAPH_CHECK(attention_block(g, batch->rows, i, i == 0 ? NULL : g->h));
+		GRAPH_CHECK(ff_block(g, batch->rows, &g->layers[i]));
 	}
 	return outputs->count > 0 ? head(g, batch->rows, outputs) : ENGINE_OK;
 }

@@ -64,6 +64,18 @@ struct graph
 extern bool graph_load_bert(graph *g, const model *m, engine_error *error);
 extern bool graph_load_llama(graph *g, const model *m, engine_error *error);
 
+/* out [rows, outputs] <- epilogue(in . weight^T + bias) */
+extern engine_code graph_linear(graph *g, int rows, backend_buffer *out, backend_buffer *in,
+								const graph_matrix *w, backend_epilogue epilogue);
+
+/* One operation of a forward pass: the first that fails ends it. `code` is the caller's. */
+#define GRAPH_CHECK(call) \
+	do { \
+		code = (call); \
+		if (code != ENGINE_OK) \
+			return code; \
+	} while (0)
+
 /* The text of the backend's last failure as an engine_error. */
 extern bool graph_failed(const graph *g, engine_code code, engine_error *error);
 
