@@ -98,10 +98,28 @@ add_missing(tokenizer_run *run, const char *piece, size_t at, int n)
 }
 
 static bool
+encode_segment(tokenizer_run *run, const char *piece, size_t length)
+{
+	size_t		i = 0;
+
+	run->n_symbols = 0;
+	while (i < length)
+	{
+		int			n = utf8_length((unsigned char) piece[i]);
+		int32_t		id = vocabulary_find(&run->t->words, piece + i, (size_t) n);
+
+		if (id >= 0 ? !bpe_add_symbol(run, id, i, (size_t) n) : !add_missing(run, piece, i, n))
+			return false;
+		i += (size_t) n;
+	}
+	return finish(run, piece);
+}
+
+static bool
 encode_characters(tokenizer_run *run, const char *piece, size_t length)
 {
 	const tokenizer *t = run->t;
-	size_t		i = 0;
+	size_t		end;
 
 	if (t->whole_words)
 	{
@@ -110,17 +128,35 @@ encode_characters(tokenizer_run *run, const char *piece, size_t length)
 		if (id >= 0)
 			return tokenizer_run_emit(run, id);
 	}
-	run->n_symbols = 0;
-	while (i < length)
+	for (size_t start = 0; start < length; start = end)
 	{
-		int			n = utf8_length((unsigned char) piece[i]);
-		int32_t		id = vocabulary_find(&t->words, piece + i, (size_t) n);
-
-		if (id >= 0 ? !bpe_add_symbol(run, id, i, (size_t) n) : !add_missing(run, piece, i, n))
+		end = bpe_segment_end(t, piece, start, length);
+		if (!encode_segment(run, piece + start, end - start))
 			return false;
-		i += (size_t) n;
 	}
-	return finish(run, piece);
+	return true;
+}
+
+/*
+ * Cutting is exact only if symbols are the characters of the text: where one is dropped,
+ * its neighbours meet; where it is bytes or unknown, its text is not what merges.
+ */
+static bool
+may_cut(const tokenizer *t, const tokenizer_source *s)
+{
+	bool		bytes = t->byte_fallback;
+
+	for (int i = 0; i < 256; i++)
+		bytes = bytes && t->byte_ids[i] >= 0;
+	for (uint32_t i = 0; i <= t->merges_mask; i++)
+	{
+		int32_t		left = t->merges[i].left;
+
+		if (left >= 0 && (left == t->unknown || (t->flags[left] & TOKEN_IS_BYTE)))
+			return false;
+	}
+	return s->pre.kind == PRETOKENIZE_WHOLE && (bytes || t->unknown >= 0) &&
+		vocabulary_find(&t->words, METASPACE, METASPACE_LENGTH) >= 0;
 }
 
 static bool
@@ -197,6 +233,7 @@ bpe_build(tokenizer *t, const tokenizer_source *s, engine_error *error)
 		done = add_source_merge(t, &s->merges[i], (uint32_t) i, scratch, error);
 	free(scratch[0].data);
 	free(scratch[1].data);
+	t->cuts = done && !t->byte_level && may_cut(t, s);
 	t->encode_piece = t->byte_level ? encode_bytes : encode_characters;
 	return done;
 }

@@ -9,6 +9,20 @@
 
 #define SHORT_PIECE 32			/* symbols */
 
+size_t
+bpe_segment_end(const tokenizer *t, const char *piece, size_t start, size_t length)
+{
+	if (!t->cuts)
+		return length;
+	for (size_t i = start + 1; i + METASPACE_LENGTH <= length; i++)
+	{
+		if (piece[i] == METASPACE[0] && memcmp(piece + i, METASPACE, METASPACE_LENGTH) == 0 &&
+			!t->before_space[(unsigned char) piece[i - 1]])
+			return i;
+	}
+	return length;
+}
+
 bool
 bpe_add_symbol(tokenizer_run *run, int32_t id, size_t start, size_t length)
 {

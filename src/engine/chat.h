@@ -21,7 +21,7 @@ typedef enum chat_format
 
 typedef struct chat_message
 {
-	const char *role;			/* "system", "user", "assistant" (or "tool" where the family has it) */
+	const char *role;			/* "system", "user" or "assistant"; any other is ENGINE_INVALID */
 	const char *content;
 	size_t		length;			/* bytes of content */
 } chat_message;

@@ -48,27 +48,18 @@ encode_segment(tokenizer_run *run, const char *piece, size_t length)
 	return true;
 }
 
-/*
- * No merge crosses the border between a character and U+2581 when no token holds that
- * character's last byte just before U+2581: such borders cut a long text into words.
- */
 static bool
 encode_piece(tokenizer_run *run, const char *piece, size_t length)
 {
-	const tokenizer *t = run->t;
-	size_t		start = 0;
+	size_t		end;
 
-	for (size_t i = 1; i + METASPACE_LENGTH <= length; i++)
+	for (size_t start = 0; start < length; start = end)
 	{
-		if (piece[i] == METASPACE[0] && memcmp(piece + i, METASPACE, METASPACE_LENGTH) == 0 &&
-			!t->before_space[(unsigned char) piece[i - 1]])
-		{
-			if (!encode_segment(run, piece + start, i - start))
-				return false;
-			start = i;
-		}
+		end = bpe_segment_end(run->t, piece, start, length);
+		if (!encode_segment(run, piece + start, end - start))
+			return false;
 	}
-	return encode_segment(run, piece + start, length - start);
+	return true;
 }
 
 typedef struct scored
@@ -109,6 +100,7 @@ sentencepiece_build(tokenizer *t, const tokenizer_source *s, engine_error *error
 		t->ranks[order[i].id] = rank;
 	}
 	free(order);
+	t->cuts = true;
 	t->encode_piece = encode_piece;
 	return true;
 }

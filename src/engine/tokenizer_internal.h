@@ -231,6 +231,7 @@ struct tokenizer
 	double	   *scores;			/* Unigram: by id */
 	double		unknown_score;
 	bool		before_space[256];	/* last bytes that U+2581 follows within some token */
+	bool		cuts;			/* characters: bpe_segment_end may cut */
 
 	bool		byte_level;
 	bool		byte_fallback;
@@ -329,6 +330,12 @@ typedef bool (*bpe_lookup) (const tokenizer *t, const char *piece, const bpe_sym
  * false: out of memory. */
 extern bool byte_alphabet_decode(const char *text, size_t length, text_buffer *out);
 
+/*
+ * No merge crosses the border between a character and U+2581 when no token holds that
+ * character's last byte just before U+2581: such borders cut a long text into words. The
+ * end of the segment that begins at start.
+ */
+extern size_t bpe_segment_end(const tokenizer *t, const char *piece, size_t start, size_t length);
 extern bool bpe_add_symbol(tokenizer_run *run, int32_t id, size_t start, size_t length);
 extern bool bpe_merge_all(tokenizer_run *run, const char *piece, bpe_lookup lookup);
 

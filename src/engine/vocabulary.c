@@ -91,15 +91,18 @@ vocabulary_free(vocabulary *v)
 
 /* The place of a string, or the free place where it would go. */
 static uint32_t
-find_slot(const vocabulary *v, const char *text, size_t length, int *probes)
+find_slot(const vocabulary *v, const char *text, size_t length, uint32_t hash, int *probes)
 {
-	uint32_t	at = hash_bytes(text, length) & v->mask;
+	uint32_t	at = hash & v->mask;
 
-	for (*probes = 0; v->slots[at] >= 0; at = (at + 1) & v->mask, (*probes)++)
+	for (*probes = 0; v->slots[at].id >= 0; at = (at + 1) & v->mask, (*probes)++)
 	{
 		size_t		found_length;
-		const char *found = vocabulary_text(v, v->slots[at], &found_length);
+		const char *found;
 
+		if (v->slots[at].hash != hash)
+			continue;
+		found = vocabulary_text(v, v->slots[at].id, &found_length);
 		if (found_length == length && memcmp(found, text, length) == 0)
 			break;
 	}
@@ -111,12 +114,13 @@ vocabulary_index(vocabulary *v, int32_t id, engine_error *error)
 {
 	size_t		length;
 	const char *text = vocabulary_text(v, id, &length);
+	uint32_t	hash = hash_bytes(text, length);
 	int			probes;
-	uint32_t	at = find_slot(v, text, length, &probes);
+	uint32_t	at = find_slot(v, text, length, hash, &probes);
 
 	if (probes > VOCABULARY_MAX_PROBES)
 		return fail_collisions(error);
-	v->slots[at] = id;
+	v->slots[at] = (vocabulary_slot) {hash, id};
 	return true;
 }
 
@@ -125,7 +129,7 @@ vocabulary_find(const vocabulary *v, const char *text, size_t length)
 {
 	int			probes;
 
-	return v->slots[find_slot(v, text, length, &probes)];
+	return v->slots[find_slot(v, text, length, hash_bytes(text, length), &probes)].id;
 }
 
 bool

@@ -17,6 +17,13 @@
 #define VOCABULARY_MAX_TOKENS (4 << 20)
 #define VOCABULARY_MAX_PROBES 1024
 
+/* The hash beside the id spares most comparisons, each of which misses the cache twice. */
+typedef struct vocabulary_slot
+{
+	uint32_t	hash;
+	int32_t		id;				/* -1: free */
+} vocabulary_slot;
+
 typedef struct vocabulary
 {
 	int32_t		count;			/* ids are [0, count) */
@@ -24,7 +31,7 @@ typedef struct vocabulary
 	uint32_t   *starts;			/* [count + 1] into bytes */
 	size_t		used;			/* bytes so far */
 	size_t		capacity;
-	int32_t    *slots;			/* by hash: an id, or -1 */
+	vocabulary_slot *slots;
 	uint32_t	mask;
 } vocabulary;
 
