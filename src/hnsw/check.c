@@ -40,6 +40,7 @@ typedef struct Check
 	CheckedNode *nodes;
 	int64		count;
 	int64		room;
+	HnswNodeSet known;			/* well-formed nodes */
 	HnswNodeSet rows;			/* heap TIDs that have been seen */
 	HnswNodeSet chained;		/* tuples of rows that a node leads to */
 	HnswNodeSet values;			/* pages of values that a node knows, with the node */
@@ -165,6 +166,7 @@ AddNode(Check *check, HnswNode name, const HnswNodeTuple *node)
 			? MemoryContextAllocHuge(CurrentMemoryContext, check->room * sizeof(CheckedNode))
 			: repalloc_huge(check->nodes, check->room * sizeof(CheckedNode));
 	}
+	HnswNodeSetAdd(&check->known, name);
 	check->nodes[check->count++] = (CheckedNode) {
 		.node = name,
 		.level = node->level,
@@ -334,9 +336,9 @@ CheckEntry(Check *check)
 static void
 CheckReachability(Check *check)
 {
-	HnswReach	reach;
+	HnswReach	reach = {.limit = SIZE_MAX, .known = &check->known};
 
-	GraphReach(check->store, &reach, SIZE_MAX, CurrentMemoryContext);
+	GraphReach(check->store, &reach, CurrentMemoryContext);
 	for (int64 i = 0; i < check->count; i++)
 	{
 		const CheckedNode *node = &check->nodes[i];
@@ -410,6 +412,7 @@ rag_hnsw_check(PG_FUNCTION_ARGS)
 	HnswReadMeta(check.index, &check.meta);
 	HnswInitSupport(&check.support, check.index);
 	check.store = HnswPageStore(check.index, &check.support, false, CurrentMemoryContext);
+	HnswNodeSetInit(&check.known, CurrentMemoryContext);
 	HnswNodeSetInit(&check.rows, CurrentMemoryContext);
 	HnswNodeSetInit(&check.chained, CurrentMemoryContext);
 	HnswNodeSetInit(&check.values, CurrentMemoryContext);

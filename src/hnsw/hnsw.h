@@ -283,18 +283,19 @@ extern HnswNode GraphPlace(HnswStore *store, const HnswInsertion *insertion);
 
 /* ---- reach.c ---- */
 
-/* Nodes that a path leads to from the entry point. */
+/* Nodes that a path leads to from the entry point. The caller gives limit and known. */
 typedef struct HnswReach
 {
+	Size		limit;			/* bytes */
+	const HnswNodeSet *known;	/* go to no other nodes; NULL: to any */
 	HnswNodeSet set;
 	HnswNode   *nodes;			/* the same in the order they were found */
 	int64		count;
 	int64		room;
-	Size		limit;			/* bytes */
 	bool		complete;		/* false: there are more than the limit allows */
 } HnswReach;
 
-extern void GraphReach(HnswStore *store, HnswReach *reach, Size limit, MemoryContext context);
+extern void GraphReach(HnswStore *store, HnswReach *reach, MemoryContext context);
 /* Links a node that was not reached from the nearest that were. */
 extern void GraphAttach(HnswStore *store, HnswReach *reach, HnswNode node);
 /* Both, for all living nodes of an index, if maintenance_work_mem allows. */

@@ -19,7 +19,8 @@
 static void
 AddReached(HnswReach *reach, HnswNode node)
 {
-	if (!HnswNodeSetAdd(&reach->set, node))
+	if ((reach->known != NULL && !HnswNodeSetHas(reach->known, node)) ||
+		!HnswNodeSetAdd(&reach->set, node))
 		return;
 	if (reach->count == reach->room)
 	{
@@ -51,10 +52,8 @@ FollowLinks(HnswStore *store, HnswReach *reach, int64 first, int level)
 }
 
 void
-GraphReach(HnswStore *store, HnswReach *reach, Size limit, MemoryContext context)
+GraphReach(HnswStore *store, HnswReach *reach, MemoryContext context)
 {
-	memset(reach, 0, sizeof(*reach));
-	reach->limit = limit;
 	reach->complete = true;
 	HnswNodeSetInit(&reach->set, context);
 	if (store->entry == HNSW_NO_NODE)
@@ -140,10 +139,10 @@ HnswAttachPages(Relation index, HnswStore *store)
 													   ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(page_context);
 	HnswNode	list[MaxIndexTuplesPerPage];
-	HnswReach	reach;
+	HnswReach	reach = {.limit = (Size) maintenance_work_mem * 1024};
 
 	HnswPageStoreReset(store);
-	GraphReach(store, &reach, (Size) maintenance_work_mem * 1024, context);
+	GraphReach(store, &reach, context);
 	for (BlockNumber block = HNSW_META_BLOCK + 1; block < blocks && reach.complete; block++)
 	{
 		int			count = ListLiving(index, block, list);

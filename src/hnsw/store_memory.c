@@ -260,9 +260,9 @@ HnswMemoryStoreAttach(HnswStore *base)
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "hnsw reach",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	HnswReach	reach;
+	HnswReach	reach = {.limit = SIZE_MAX};
 
-	GraphReach(base, &reach, SIZE_MAX, context);
+	GraphReach(base, &reach, context);
 	for (uint32 node = 0; node < store->count; node++)
 		GraphAttach(base, &reach, node);
 	MemoryContextSwitchTo(old);
