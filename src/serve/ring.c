@@ -62,7 +62,9 @@ RingCopy(Ring *ring, void *data, Size length)
 Size
 RingRead(Ring *ring, void *data, Size length)
 {
-	Size		count = Min(length, RingUsed(ring));
+	/* looked at once: the writer goes on meanwhile, and Min() evaluates twice */
+	Size		used = RingUsed(ring);
+	Size		count = Min(length, used);
 
 	if (count == 0)
 		return 0;

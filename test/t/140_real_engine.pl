@@ -60,6 +60,23 @@ foreach my $statement ($long, q{SELECT count(embed(array_fill('the cat'::text, A
 ok(RagServe->poll($node, q{SELECT sum(running + waiting + kv_blocks_used) FROM rag.stat_model}, 0),
 	'... leaves nothing running and no KV block in use');
 
+# -- thousands of small answers that race with their reader, left in the middle
+my $race = q{SET statement_timeout = '120s';
+	DO $$
+	DECLARE piece text;
+	BEGIN
+		FOR i IN 1 .. 1000 LOOP
+			BEGIN
+				FOR piece IN SELECT generate_stream('x') LOOP
+					PERFORM 1 / (ascii(piece) - 97 - i % 24);
+				END LOOP;
+			EXCEPTION WHEN division_by_zero THEN NULL;
+			END;
+		END LOOP;
+	END $$; SELECT 'done'};
+@calls = map { RagServe->call($node, $race) } 1 .. 4;
+is(join(' ', map { (RagServe->result($_))[0] } @calls), 'done done done done', 'four times a thousand streams left early');
+
 # -- what a database's models are is dumped
 my ($dump) = run_command([ 'pg_dump', '-d', $node->connstr('postgres') ]);
 $node->safe_psql('postgres', 'CREATE DATABASE restored');
