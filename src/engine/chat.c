@@ -227,8 +227,8 @@ llama2(chat_text *c, const chat_style *style, const chat_message *m, size_t coun
 
 		if (!has_role(&m[i], turn % 2 == 0 ? "user" : "assistant"))
 			return engine_fail(c->error, ENGINE_INVALID,
-							   "the model's chat format wants user and assistant in turn, message %zu is of role \"%s\"",
-							   i + 1, m[i].role);
+							   "the model's chat format wants user and assistant in turn, "
+							   "message %zu is of role \"%s\"", i + 1, m[i].role);
 		if (turn % 2 == 0)
 		{
 			if (!llama2_user(c, style, turn == 0 ? system : NULL, &m[i]))

@@ -79,7 +79,9 @@ copy_tag(const char *at, const char *close, text_buffer *out, bool *done)
 	{
 		const char *from;
 		const char *to;
-	}			spellings[] = {{".role", "['role']"}, {".content", "['content']"}, {".strip()", "|trim"}};
+	}			spellings[] = {
+		{".role", "['role']"}, {".content", "['content']"}, {".strip()", "|trim"}
+	};
 
 	*done = true;
 	while (*at && *done && !starts(at, close) && !(*at == '-' && starts(at + 1, close)))
@@ -274,7 +276,10 @@ read_chatml(const char *text, chat_style *style, bool *known)
 static bool
 read_dates(const char *text, chat_style *style, bool *known)
 {
-	static const char *const header[] = {"{%else%}{%setsystem_message=''%}{%endif%}", NULL};
+	static const char header[] = "{{'<|start_header_id|>system<|end_header_id|>\\n\\n'}}";
+	static const char dates[] = "{{'Cutting Knowledge Date: December 2023\\n'}}"
+		"{{'Today Date: '+date_string+'\\n\\n'}}";
+	static const char *const contexts[] = {"{%else%}{%setsystem_message=''%}{%endif%}", NULL};
 	static const char assign[] = "{%setdate_string='";
 	const char *date = strstr(text, assign);
 	const char *end;
@@ -283,8 +288,7 @@ read_dates(const char *text, chat_style *style, bool *known)
 	if (!has(text, "<|start_header_id|>system") && !has(text, "Today Date: "))
 		return true;
 	*known = false;
-	if (date == NULL || !follows(text, "{{'<|start_header_id|>system<|end_header_id|>\\n\\n'}}", header) ||
-		!has(text, "{{'Cutting Knowledge Date: December 2023\\n'}}{{'Today Date: '+date_string+'\\n\\n'}}") ||
+	if (date == NULL || !follows(text, header, contexts) || !has(text, dates) ||
 		!has(text, "{%setsystem_message=messages[0]['content']|trim%}{%setmessages=messages[1:]%}") ||
 		!has(text, "{{system_message}}{{'<|eot_id|>'}}"))
 		return true;

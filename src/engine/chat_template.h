@@ -16,7 +16,7 @@ typedef struct chat_style
 	chat_format format;
 	bool		begin;			/* ChatML, Llama 3: the beginning token comes first */
 	bool		trim;			/* Llama 2: messages are stripped of white space */
-	text_buffer system;			/* ChatML: the system message when there is none; used 0: no such turn */
+	text_buffer system;			/* ChatML: the system message where none is given; may be empty */
 	text_buffer dates;			/* Llama 3.1 and later: what precedes the system message */
 } chat_style;
 

@@ -52,8 +52,9 @@ typedef struct normalizer
 } normalizer;
 
 /*
- * Runs the steps over valid UTF-8. *out, *out_length is the result: the text itself when nothing was to do,
- * else in one of the two buffers, which the caller owns and reuses. false: out of memory.
+ * Runs the steps over valid UTF-8. *out, *out_length is the result: the text itself when
+ * nothing was to do, else in one of the two buffers, which the caller owns and reuses.
+ * false: out of memory.
  */
 extern bool normalize_text(const normalizer *n, const char *text, size_t length,
 						   text_buffer buffers[2], const char **out, size_t *out_length);

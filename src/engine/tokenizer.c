@@ -76,8 +76,8 @@ pair_room(const tokenizer *t, size_t a, size_t b, size_t limit, size_t *room,
 	if (limit == 0 || fixed + b <= limit)
 		return true;
 	if (fixed > limit)
-		return engine_fail(error, ENGINE_TOO_LONG, "the first text of a pair has %zu tokens, limit is %zu",
-						   fixed, limit);
+		return engine_fail(error, ENGINE_TOO_LONG,
+						   "the first text of a pair has %zu tokens, limit is %zu", fixed, limit);
 	*room = limit - fixed;
 	return true;
 }
@@ -97,7 +97,8 @@ tokenizer_encode_pair(const tokenizer *t, const char *a, size_t a_length,
 	*ids = *types = NULL;
 	*count = 0;
 	if (t->pair.count == 0)
-		return engine_fail(error, ENGINE_UNSUPPORTED, "the tokenizer has no form for a pair of texts");
+		return engine_fail(error, ENGINE_UNSUPPORTED,
+						   "the tokenizer has no form for a pair of texts");
 	done = check_text(a, a_length, error) && check_text(b, b_length, error) &&
 		tokenizer_run_text(&runs[0], a, a_length, TOKENIZE_PLAIN) &&
 		tokenizer_run_text(&runs[1], b, b_length, TOKENIZE_PLAIN) &&

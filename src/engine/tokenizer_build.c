@@ -80,7 +80,9 @@ index_token(tokenizer *t, const source_token *token, int32_t id, engine_error *e
 
 	for (size_t i = 1; i + METASPACE_LENGTH <= length; i++)
 	{
-		if (is_metaspace(text + i) && !(i >= METASPACE_LENGTH && is_metaspace(text + i - METASPACE_LENGTH)))
+		bool		in_run = i >= METASPACE_LENGTH && is_metaspace(text + i - METASPACE_LENGTH);
+
+		if (is_metaspace(text + i) && !in_run)
 			t->before_space[(unsigned char) text[i - 1]] = true;
 	}
 	if (length == 0)

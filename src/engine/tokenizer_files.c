@@ -235,7 +235,8 @@ tokenizer_source_from_files(tokenizer_source *s, const tokenizer_files *f, engin
 	const json_value *architecture;
 
 	if (!parse(s, f->tokenizer_json, f->tokenizer_json_length, "tokenizer.json", &root, error) ||
-		!parse(s, f->tokenizer_config, f->tokenizer_config_length, "tokenizer_config.json", &config, error) ||
+		!parse(s, f->tokenizer_config, f->tokenizer_config_length, "tokenizer_config.json",
+			   &config, error) ||
 		!parse(s, f->generation_config, f->generation_config_length, "generation_config.json",
 			   &generation, error) ||
 		!parse(s, f->config, f->config_length, "config.json", &architecture, error))

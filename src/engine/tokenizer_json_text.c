@@ -154,12 +154,13 @@ take_split(tokenizer_source *s, const json_value *v, engine_error *error)
 		return engine_fail(error, ENGINE_UNSUPPORTED, "a split at \"%.64s\" is not supported",
 						   string ? string : "");
 	if (strcmp(behavior, "Isolated") != 0 || p->pattern != PATTERN_NONE)
-		return engine_fail(error, ENGINE_UNSUPPORTED, "a split with behavior \"%.64s\" is not supported",
-						   behavior);
+		return engine_fail(error, ENGINE_UNSUPPORTED,
+						   "a split with behavior \"%.64s\" is not supported", behavior);
 	p->pattern = pretokenize_find_pattern(expression);
 	if (p->pattern == PATTERN_NONE)
 		return engine_fail(error, ENGINE_UNSUPPORTED,
-						   "the pre-tokenizer's regular expression \"%.300s\" is not known", expression);
+						   "the pre-tokenizer's regular expression \"%.300s\" is not known",
+						   expression);
 	p->kind = PRETOKENIZE_PATTERN;
 	return true;
 }
@@ -190,8 +191,8 @@ take_metaspace(tokenizer_source *s, const json_value *v, bool after_words, engin
 {
 	static const char *const schemes[] = {"never", "first", "always"};
 	const char *replacement = json_get_string(v, "replacement", METASPACE);
-	const char *scheme = json_get_string(v, "prepend_scheme",
-										 json_get_bool(v, "add_prefix_space", true) ? "always" : "never");
+	bool		prefix = json_get_bool(v, "add_prefix_space", true);
+	const char *scheme = json_get_string(v, "prepend_scheme", prefix ? "always" : "never");
 	pretokenizer *p = &s->pre;
 
 	if (strcmp(replacement, METASPACE) != 0)

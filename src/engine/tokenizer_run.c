@@ -62,8 +62,8 @@ encode_metaspace(tokenizer_run *run, const char *text, size_t length, bool first
 {
 	const pretokenizer *p = &run->t->pre;
 	text_buffer *out = &run->spaced;
-	bool		starts = length > 0 && (text[0] == ' ' || (length >= METASPACE_LENGTH &&
-														 memcmp(text, METASPACE, METASPACE_LENGTH) == 0));
+	bool		starts = (length > 0 && text[0] == ' ') ||
+		(length >= METASPACE_LENGTH && memcmp(text, METASPACE, METASPACE_LENGTH) == 0);
 	bool		done = true;
 
 	out->used = 0;

@@ -171,4 +171,28 @@ check_golden(const tokenizer *t, const char *name, const char *key, int flags)
 	json_free(doc);
 }
 
+/* What the ids of a text add up to is the text. */
+__attribute__((unused))
+static bool
+comes_back(const tokenizer *t, const char *text, size_t length)
+{
+	int32_t    *ids;
+	size_t		count;
+	char	   *out = malloc(length + 1);
+	size_t		used = 0;
+	bool		same;
+
+	if (!tokenizer_encode(t, text, length, TOKENIZE_PLAIN, &ids, &count, NULL))
+	{
+		free(out);
+		return false;
+	}
+	for (size_t i = 0; i < count && used <= length; i++)
+		used += tokenizer_piece(t, ids[i], out + used, length - used);
+	same = used == length && memcmp(out, text, length) == 0;
+	free(ids);
+	free(out);
+	return same;
+}
+
 #endif							/* RAG_TEST_TOKENS_H */
