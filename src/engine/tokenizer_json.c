@@ -20,11 +20,15 @@ fail_id(const char *text, engine_error *error)
 					   VOCABULARY_MAX_TOKENS);
 }
 
-/* Room for ids up to the largest of the vocabulary and of the added tokens. */
+/*
+ * Room for ids up to the largest of the vocabulary and of the added tokens. Vocabularies
+ * have few holes; one absurd id must not claim the memory of millions.
+ */
 static bool
-allocate_tokens(tokenizer_source *s, int32_t largest, const json_value *added,
+allocate_tokens(tokenizer_source *s, int32_t largest, size_t count, const json_value *added,
 				engine_error *error)
 {
+	count += added ? added->count : 0;
 	for (const json_value *v = added ? added->child : NULL; v; v = v->next)
 	{
 		int32_t		id;
@@ -34,6 +38,8 @@ allocate_tokens(tokenizer_source *s, int32_t largest, const json_value *added,
 		if (id > largest)
 			largest = id;
 	}
+	if ((size_t) (largest + 1) > 2 * count + 1024)
+		return engine_fail(error, ENGINE_CORRUPT, "%zu tokens have ids up to %d", count, largest);
 	s->n_tokens = (size_t) (largest + 1);
 	s->tokens = tokenizer_source_own(s, calloc(s->n_tokens + 1, sizeof(*s->tokens)), free);
 	return s->tokens != NULL || engine_fail_memory(error, "a vocabulary");
@@ -56,7 +62,7 @@ take_dictionary(tokenizer_source *s, const json_value *vocab, const json_value *
 		if (id > largest)
 			largest = id;
 	}
-	if (!allocate_tokens(s, largest, added, error))
+	if (!allocate_tokens(s, largest, vocab->count, added, error))
 		return false;
 	for (const json_value *v = vocab->child; v; v = v->next)
 	{
@@ -78,7 +84,7 @@ take_scored(tokenizer_source *s, const json_value *vocab, const json_value *adde
 
 	if (vocab == NULL || vocab->kind != JSON_ARRAY || vocab->count > VOCABULARY_MAX_TOKENS)
 		return engine_fail(error, ENGINE_CORRUPT, "tokenizer.json has no vocabulary");
-	if (!allocate_tokens(s, (int32_t) vocab->count - 1, added, error))
+	if (!allocate_tokens(s, (int32_t) vocab->count - 1, vocab->count, added, error))
 		return false;
 	token = s->tokens;
 	for (const json_value *v = vocab->child; v; v = v->next, token++)

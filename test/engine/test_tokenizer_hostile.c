@@ -76,6 +76,7 @@ test_refused(void)
 		{"{\"model\":{\"type\":\"BPE\",\"vocab\":{},\"merges\":[]}}", ENGINE_CORRUPT, "vocabulary of 0"},
 		{"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":-1},\"merges\":[]}}", ENGINE_CORRUPT, "\"a\" has no id"},
 		{"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":4e9},\"merges\":[]}}", ENGINE_CORRUPT, "\"a\" has no id"},
+		{"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":4000000},\"merges\":[]}}", ENGINE_CORRUPT, "1 tokens have ids up to 4000000"},
 		{"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":1.5},\"merges\":[]}}", ENGINE_CORRUPT, "\"a\" has no id"},
 		{"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a a\"]}}", ENGINE_CORRUPT,
 		"merge 0 (\"a\" and \"a\") is not made of tokens"},
