@@ -60,6 +60,16 @@
 /* Where a worker's SIGHUP handler and its flag are declared. */
 #include "postmaster/interrupt.h"
 
+/* Where wait events are declared since 14, and the macros of varlena types since 16. */
+#if PG_VERSION_NUM >= 140000
+#include "utils/wait_event.h"
+#else
+#include "pgstat.h"
+#endif
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
 /* The declaration of an aminsert function: "index unchanged" came with 14. */
 #if PG_VERSION_NUM >= 140000
 #define RagIndexInsert(name) \

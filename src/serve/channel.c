@@ -8,7 +8,6 @@
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
 #include "utils/timestamp.h"
-#include "utils/wait_event.h"
 
 #include "rag.h"
 #include "serve/channel.h"

@@ -11,7 +11,6 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/timestamp.h"
-#include "utils/wait_event.h"
 
 #include "rag.h"
 #include "serve/channel.h"

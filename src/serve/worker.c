@@ -14,7 +14,6 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
-#include "utils/wait_event.h"
 
 #include "rag.h"
 #include "serve/channel.h"

@@ -8,6 +8,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
+#include "rag.h"
 #include "text/html.h"
 
 /*
