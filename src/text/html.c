@@ -29,6 +29,7 @@ typedef struct reader
 	void	   *interrupted_context;
 	unsigned	events;
 	bool		stopped;
+	bool		no_memory;
 
 	const xmlChar *skipped;		/* name of the element that is left out, or NULL */
 	size_t		skipped_depth;	/* elements of that name that are open */
@@ -80,15 +81,15 @@ is_marked_aside(const xmlChar **attributes)
 /* ---------- events ---------- */
 
 static void
-stop_when_interrupted(reader *r)
+look_for_stop(reader *r)
 {
-	if (r->layout.failed ||
-		(++r->events % EVENTS_PER_LOOK == 0 && r->interrupted != NULL &&
-		 r->interrupted(r->interrupted_context)))
-	{
+	if (++r->events % EVENTS_PER_LOOK == 0 && r->interrupted != NULL &&
+		r->interrupted(r->interrupted_context))
 		r->stopped = true;
+	if (r->layout.failed)
+		r->no_memory = true;
+	if (r->stopped || r->no_memory)
 		xmlStopParser(r->parser);
-	}
 }
 
 static int
@@ -106,6 +107,7 @@ begin_element(html_layout *layout, html_role role, const xmlChar **attributes)
 	switch (role)
 	{
 		case HTML_LINE:
+		case HTML_ASIDE:
 			html_layout_break(layout, 1);
 			break;
 		case HTML_PARAGRAPH:
@@ -139,7 +141,6 @@ begin_element(html_layout *layout, html_role role, const xmlChar **attributes)
 			html_layout_begin_cell(layout);
 			break;
 		case HTML_INLINE:
-		case HTML_ASIDE:
 		case HTML_CODE:
 			break;
 	}
@@ -151,6 +152,7 @@ end_element(html_layout *layout, html_role role)
 	switch (role)
 	{
 		case HTML_LINE:
+		case HTML_ASIDE:
 			html_layout_break(layout, 1);
 			break;
 		case HTML_PARAGRAPH:
@@ -180,7 +182,6 @@ end_element(html_layout *layout, html_role role)
 			break;
 		case HTML_LINE_BREAK:
 		case HTML_INLINE:
-		case HTML_ASIDE:
 		case HTML_CODE:
 			break;
 	}
@@ -192,7 +193,7 @@ on_start(void *context, const xmlChar *name, const xmlChar **attributes)
 	reader	   *r = context;
 	html_role	role;
 
-	stop_when_interrupted(r);
+	look_for_stop(r);
 	if (r->skipped != NULL)
 	{
 		r->skipped_depth += xmlStrEqual(name, r->skipped);
@@ -202,6 +203,9 @@ on_start(void *context, const xmlChar *name, const xmlChar **attributes)
 	if (role == HTML_CODE ||
 		(!r->keep_asides && (role == HTML_ASIDE || is_marked_aside(attributes))))
 	{
+		/* what is before a block and what is behind it are not one line without it */
+		if (role != HTML_INLINE && role != HTML_ASIDE && role != HTML_CODE)
+			html_layout_break(&r->layout, 1);
 		r->skipped = name;
 		r->skipped_depth = 1;
 		return;
@@ -214,7 +218,7 @@ on_end(void *context, const xmlChar *name)
 {
 	reader	   *r = context;
 
-	stop_when_interrupted(r);
+	look_for_stop(r);
 	if (r->skipped == NULL)
 		end_element(&r->layout, html_element_role((const char *) name));
 	else if (xmlStrEqual(name, r->skipped) && --r->skipped_depth == 0)
@@ -256,7 +260,7 @@ on_text(void *context, const xmlChar *text, int length)
 {
 	reader	   *r = context;
 
-	stop_when_interrupted(r);
+	look_for_stop(r);
 	if (r->skipped != NULL || length <= 0)
 		return;
 	if (is_control_reference(text, length))
@@ -269,18 +273,32 @@ on_text(void *context, const xmlChar *text, int length)
 		html_layout_text(&r->layout, (const char *) text, (size_t) length);
 }
 
-/* Errors are expected and silent; pages of nothing else must be interruptible too. */
+/*
+ * Errors are expected and silent. Pages of nothing else must be interruptible, too. But where a name
+ * is missing, libxml2 2.9 may go on to look for the end of the tag, and when stopped finds none.
+ */
+static void
+note_error(reader *r, int code)
+{
+	if (code == XML_ERR_NO_MEMORY)
+		r->no_memory = true;
+	if (code != XML_ERR_NAME_REQUIRED)
+		look_for_stop(r);
+}
+
 #if LIBXML_VERSION >= 21200
 static void
 on_error(void *context, const xmlError *error)
+{
+	note_error(context, error->code);
+}
 #else
 static void
 on_error(void *context, xmlErrorPtr error)
-#endif
 {
-	(void) error;
-	stop_when_interrupted(context);
+	note_error(context, error->code);
 }
+#endif
 
 /* ---------- the page ---------- */
 
@@ -353,8 +371,7 @@ open_parser(reader *r, const char *html, size_t length)
 	if (parser == NULL)
 		return NULL;
 	(void) htmlCtxtUseOptions(parser, HTML_PARSE_RECOVER | HTML_PARSE_NOERROR | HTML_PARSE_NOWARNING |
-							  HTML_PARSE_NONET | HTML_PARSE_NODEFDTD | HTML_PARSE_NOIMPLIED |
-							  HTML_PARSE_IGNORE_ENC);
+							  HTML_PARSE_NONET | HTML_PARSE_NODEFDTD | HTML_PARSE_IGNORE_ENC);
 #if LIBXML_VERSION < 21400
 	/* comments and attributes of any length: the page as a whole is bounded */
 	parser->options |= XML_PARSE_HUGE;
@@ -382,13 +399,9 @@ read_page(reader *r, const char *html, size_t length)
 	if (r->parser == NULL)
 		return false;
 	(void) htmlParseDocument(r->parser);
-	/* the parser ends where it cannot get memory, too */
-	if (xmlCtxtGetLastError(r->parser) != NULL &&
-		xmlCtxtGetLastError(r->parser)->code == XML_ERR_NO_MEMORY)
-		r->layout.failed = true;
 	htmlFreeParserCtxt(r->parser);
 	r->parser = NULL;
-	return !r->layout.failed;
+	return !r->no_memory && !r->layout.failed;
 }
 
 text_html_status

@@ -189,11 +189,8 @@ html_layout_end_preformatted(html_layout *layout)
 {
 	if (layout->preformatted > 0 && --layout->preformatted == 0)
 	{
-		while (layout->length > layout->line_start &&
-			   strchr(" \t", layout->text[layout->length - 1]) != NULL)
-			layout->length--;
-		/* the line ends of the last lines count among those that are owed */
-		while (layout->length > 0 && layout->text[layout->length - 1] == '\n')
+		/* white space at its end goes; its line ends count among those that are owed */
+		while (layout->length > 0 && strchr(" \t\n", layout->text[layout->length - 1]) != NULL)
 			layout->length--;
 		if (layout->line_start > layout->length)
 			layout->line_start = layout->length;

@@ -270,7 +270,7 @@ seconds_for(const text_split_options *options, const char *unit, size_t length)
 static void
 test_time(const char *name, const text_split_options *options, const char *unit)
 {
-	size_t		large = getenv("RAG_TEST_QUICK") ? (size_t) 1 << 20 : (size_t) 10 << 20;
+	size_t		large = (size_t) 10 << 20;
 	double		small_time = seconds_for(options, unit, large / 8);
 	double		large_time = seconds_for(options, unit, large);
 
@@ -284,6 +284,11 @@ test_times(void)
 {
 	text_split_options options = text_split_defaults();
 
+	if (getenv("RAG_TEST_QUICK"))
+	{
+		tap_skip("a sanitizer's memmem looks at the whole text at each call");
+		return;
+	}
 	test_time("running text", &options, "some words that make a line\nand a paragraph\n\n");
 	test_time("one word", &options, "x");
 	test_time("white space", &options, " ");
