@@ -284,6 +284,12 @@ test_ranges(backend_device *d, const char *isa)
 	for (int n = 0; n < 32; n++)
 		good &= data.out[n] == 0 && data.out[32 + n] == 0;
 	ok(good && greatest_error(&c, &data) < 5e-7, "%s: zero, tiny, huge inputs", isa);
+	data.in[3] = INFINITY;
+	data.in[64 + 63] = NAN;
+	good = w != NULL && run_linear(d, &c, &data, w, 0, 4, data.out);
+	for (int n = 0; n < 32; n++)
+		good &= isnan(data.out[n]) && isnan(data.out[32 + n]) && !isnan(data.out[64 + n]);
+	ok(good, "%s: infinities and NaNs are not lost in 8 bits", isa);
 	backend_cpu()->free_weight(d, w);
 	free_data(&c, &data);
 }

@@ -36,6 +36,8 @@ multiply_rows(float *sums, const float *a, size_t row_stride, size_t column_stri
 	{
 		vec			w[FLOAT_VECS];
 
+		if (rows <= 2)
+			__builtin_prefetch((const char *) b + PREFETCH_BYTES);
 #pragma GCC unroll 2
 		for (int v = 0; v < FLOAT_VECS; v++)
 			w[v] = vec_load(b + v * 16);
@@ -126,14 +128,20 @@ static void
 float_expand_half(float *out, const uint16_t *in, size_t count)
 {
 	for (size_t i = 0; i < count; i += 16)
+	{
+		__builtin_prefetch((const char *) (in + i) + PREFETCH_BYTES);
 		vec_store(out + i, vec_load_half(in + i));
+	}
 }
 
 static void
 float_expand_bfloat(float *out, const uint16_t *in, size_t count)
 {
 	for (size_t i = 0; i < count; i += 16)
+	{
+		__builtin_prefetch((const char *) (in + i) + PREFETCH_BYTES);
 		vec_store(out + i, vec_load_bfloat(in + i));
+	}
 }
 
 VEC_INLINE vec

@@ -22,6 +22,7 @@
 #ifndef RAG_ENGINE_CPU_INTEGER_BODY_H
 #define RAG_ENGINE_CPU_INTEGER_BODY_H
 
+#include <math.h>
 #include <string.h>
 
 #include "engine/cpu/packed.h"
@@ -47,25 +48,28 @@ integer_quantize(quant_word *tile, int stride, int row, const float *in, int col
 		vec			a = vec_load(in + c);
 		vec			b = vec_load(in + c + 16);
 		float		greatest = vec_greatest(vec_max(vec_abs(a), vec_abs(b)));
-		float		inverse = greatest > 1e-30f ? 127.0f / greatest : 0.0f;
+		vec			inverse = vec_set(greatest > 1e-30f ? 127.0f / greatest : 0.0f);
 		int8_t		q[QUANT_COLUMNS];
-		int			low = 0,
-					high = 0;
+		float		low,
+					high;
+		float		scale = greatest / 127.0f;
 
-		vec_store_bytes(q, vec_mul(a, vec_set(inverse)));
-		vec_store_bytes(q + 16, vec_mul(b, vec_set(inverse)));
-		for (int i = 0; i < 16; i++)
-		{
-			low += q[i];
-			high += q[i + 16];
-		}
+		a = vec_round(vec_mul(a, inverse));
+		b = vec_round(vec_mul(b, inverse));
+		low = vec_sum(a);
+		high = vec_sum(b);
+		/* infinities and NaNs do not fit bytes: the scale makes NaNs of all their products */
+		if (!(fabsf(low + high) <= 127.0f * QUANT_COLUMNS))
+			low = high = scale = NAN;
+		vec_store_bytes(q, a);
+		vec_store_bytes(q + 16, b);
 		for (size_t g = 0; g < QUANT_GROUPS; g++)
 			memcpy(&out[g * s].i, q + g * 4, 4);
-		out[QUANT_SCALE * s].f = greatest / 127.0f;
-		out[QUANT_SUM * s].f = greatest / 127.0f * (float) (low + high);
-		out[QUANT_MINUS * s].i = -(low + high);
-		out[QUANT_MINUS_LOW * s].i = -low;
-		out[QUANT_MINUS_HIGH * s].i = -high;
+		out[QUANT_SCALE * s].f = scale;
+		out[QUANT_SUM * s].f = scale * (low + high);
+		out[QUANT_MINUS * s].i = isnan(scale) ? 0 : -(int32_t) (low + high);
+		out[QUANT_MINUS_LOW * s].i = isnan(scale) ? 0 : -(int32_t) low;
+		out[QUANT_MINUS_HIGH * s].i = isnan(scale) ? 0 : -(int32_t) high;
 	}
 }
 

@@ -25,6 +25,10 @@
 #define TILE_ROWS 16
 #define FLOAT_CHUNK 192			/* columns of a panel that are kept in the first-level cache */
 
+/* How far ahead weights are asked for: one row waits for memory most of the time, and hardware
+ * alone keeps too little of it under way. */
+#define PREFETCH_BYTES 2048
+
 /*
  * Quantised weights meet inputs quantised to 8 bits, in blocks of 32 columns. Per block
  * and output: sum = scale * (q . input) + min * sum(input), where q is unsigned.

@@ -61,10 +61,24 @@ pack_tiles(void *arg, int begin, int end, int thread)
 	}
 }
 
+/*
+ * Asks for the places where the results of a tile will go, while its last chunk is being
+ * multiplied: they are a row of the output apart, which hardware does not foresee.
+ */
+static void
+prefetch_out(const linear_job *job, float *out, int rows)
+{
+	for (int r = 0; r < rows && r < TILE_ROWS; r++)
+	{
+		__builtin_prefetch(out + (size_t) r * (size_t) job->outputs, 1);
+		__builtin_prefetch(out + (size_t) r * (size_t) job->outputs + PANEL_OUTPUTS / 2, 1);
+	}
+}
+
 /* sums of rows [first, first + rows) and one panel of f32, f16 or bf16 */
 static void
 multiply_float(const linear_job *job, const weight_part *part, const uint8_t *panel, float *sums,
-			   int first, int rows)
+			   float *out, int first, int rows)
 {
 	const float_kernels *kernels = job->d->kernels.real;
 	float	   *expanded = sums + LINEAR_SUMS;
@@ -84,17 +98,21 @@ multiply_float(const linear_job *job, const weight_part *part, const uint8_t *pa
 			kernels->expand_bfloat(expanded, (const uint16_t *) panel + offset,
 								   (size_t) columns * PANEL_OUTPUTS);
 		for (int r = 0; r < rows; r += TILE_ROWS)
+		{
+			if (k + columns == job->columns)
+				prefetch_out(job, out + (size_t) r * (size_t) job->outputs, rows - r);
 			kernels->multiply(sums + r * PANEL_OUTPUTS,
 							  job->d->input + (size_t) (first + r) * (size_t) job->columns +
 							  (size_t) k * (size_t) job->stride,
 							  job->stride, weights, columns,
 							  rows - r < TILE_ROWS ? rows - r : TILE_ROWS);
+		}
 	}
 }
 
 static void
 multiply_quantized(const linear_job *job, const weight_part *part, const uint8_t *panel,
-				   float *sums, int first, int rows)
+				   float *sums, float *out, int first, int rows)
 {
 	const integer_kernels *kernels = job->d->kernels.integer;
 	quant_block *unpacked = (quant_block *) (void *) (sums + LINEAR_SUMS);
@@ -106,12 +124,16 @@ multiply_quantized(const linear_job *job, const weight_part *part, const uint8_t
 
 		kernels->unpack[part->type] (unpacked, panel, b, count);
 		for (int r = 0; r < rows; r += TILE_ROWS)
+		{
+			if (b + count == blocks)
+				prefetch_out(job, out + (size_t) r * (size_t) job->outputs, rows - r);
 			kernels->multiply[part->type] (sums + r * PANEL_OUTPUTS,
 										   job->d->quantized +
 										   ((size_t) (first + r) * (size_t) blocks +
 											(size_t) (b * job->stride)) * QUANT_WORDS,
 										   job->stride, unpacked, count,
 										   rows - r < TILE_ROWS ? rows - r : TILE_ROWS);
+		}
 	}
 }
 
@@ -130,20 +152,22 @@ multiply_panels(void *arg, int begin, int end, int thread)
 		int			number = item % job->panels;
 		const weight_part *part = args->weight->parts;
 		const uint8_t *panel;
+		float	   *out;
 		int			output;
 
 		for (; number >= part->panels; part++)
 			number -= part->panels;
 		panel = part->data + (size_t) number * part->panel_bytes;
 		output = part->first + number * PANEL_OUTPUTS;
+		out = job->out + (size_t) first * (size_t) job->outputs + output;
 		memset(sums, 0, sizeof(float) * PANEL_OUTPUTS * (size_t) rows);
 		if (is_quantized(part->type))
-			multiply_quantized(job, part, panel, sums, first, rows);
+			multiply_quantized(job, part, panel, sums, out, first, rows);
 		else
-			multiply_float(job, part, panel, sums, first, rows);
+			multiply_float(job, part, panel, sums, out, first, rows);
 		job->d->kernels.real->finish(&(finish_args)
 		{
-			.out = job->out + (size_t) first * (size_t) job->outputs + output,
+			.out = out,
 			.out_stride = (size_t) job->outputs,
 			.sums = sums,
 			.bias = args->bias != NULL ? args->bias->data + output : NULL,

@@ -96,6 +96,14 @@ unpack_super_scales(quant_block *out, const uint8_t *super, const uint8_t *block
 	}
 }
 
+/* Asks for what will be unpacked in a moment; beyond the last block that is of no effect. */
+VEC_INLINE void
+unpack_prefetch(const uint8_t *block, const packed_layout layout)
+{
+	for (int i = 0; i < layout.block_bytes; i += 64)
+		__builtin_prefetch(block + PREFETCH_BYTES + i);
+}
+
 VEC_INLINE void
 unpack_blocks(quant_block *out, const uint8_t *panel, int first, int count,
 			  const packed_layout layout)
@@ -104,6 +112,7 @@ unpack_blocks(quant_block *out, const uint8_t *panel, int first, int count,
 	{
 		const uint8_t *block = panel + packed_block_offset(&layout, (size_t) b);
 
+		unpack_prefetch(block, layout);
 		unpack_weights(out, block, layout);
 		if (layout.super_bytes > 0)
 			unpack_super_scales(out, panel + packed_super_offset(&layout, (size_t) b), block,
@@ -164,6 +173,7 @@ unpack_q8_0(quant_block *out, const uint8_t *panel, int first, int count)
 	{
 		const uint8_t *block = panel + packed_block_offset(&layout, (size_t) b);
 
+		unpack_prefetch(block, layout);
 		for (int i = 0; i < PACKED_BYTES; i += 64)
 		{
 			bytes		w = bytes_load(block + i);

@@ -1,0 +1,232 @@
+/*
+ * forward.c: speed of the CPU backend under a real model, without server or scheduler.
+ *
+ *     make engine && gcc -std=c11 -O2 -D_GNU_SOURCE -Isrc -pthread -o build/forward \
+ *         test/bench/forward.c build/plain/libragengine.a -lm -ldl
+ *     build/forward MODEL.gguf THREADS PROMPT DECODE [SEQUENCES]
+ *     build/forward FOLDER THREADS TOKENS TEXTS
+ *
+ * A GGUF file is decoded: one prompt of PROMPT tokens in chunks of 512, then DECODE steps of
+ * SEQUENCES sequences. A folder is encoded: batches of TEXTS texts of TOKENS tokens. Prints
+ * tokens or texts per second: the best of several repetitions, since other load can only
+ * slow them down; with one thread seconds are of processor time, which it disturbs least.
+ * RAG_SIMD chooses the instruction set.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "engine/graph.h"
+#include "engine/kv.h"
+
+#define REPETITIONS 7
+
+static clockid_t clock_used = CLOCK_MONOTONIC;
+
+static double
+now(void)
+{
+	struct timespec t;
+
+	clock_gettime(clock_used, &t);
+	return (double) t.tv_sec + (double) t.tv_nsec / 1e9;
+}
+
+static int
+fail(const engine_error *error)
+{
+	fprintf(stderr, "%s\n", error->message);
+	return 1;
+}
+
+static int
+bench_encode(const graph_device *device, const model *m, int tokens, int texts)
+{
+	engine_error error;
+	int			rows = tokens * texts;
+	graph_limits limits = {.max_rows = rows, .max_sequences = texts, .max_len = tokens,
+	.pooling = POOLING_MEAN};
+	graph	   *g = graph_open(device, m, &limits, &error);
+	int32_t    *ids = malloc(sizeof(int32_t) * (size_t) rows);
+	int32_t    *positions = malloc(sizeof(int32_t) * (size_t) rows);
+	int32_t    *start = malloc(sizeof(int32_t) * (size_t) (texts + 1));
+	backend_batch batch = {.rows = rows, .tokens = ids, .positions = positions,
+	.sequences = texts, .start = start};
+	float	   *vectors;
+	double		best = 0;
+
+	if (g == NULL)
+		return fail(&error);
+	vectors = malloc(sizeof(float) * (size_t) (texts * graph_encode_width(g)));
+	for (int i = 0; i < rows; i++)
+	{
+		ids[i] = 1000 + i * 7 % 20000;
+		positions[i] = i % tokens;
+	}
+	for (int i = 0; i <= texts; i++)
+		start[i] = i * tokens;
+	for (int i = 0; i < REPETITIONS; i++)
+	{
+		double		begin = now();
+		int			done = 0;
+
+		do
+		{
+			if (!graph_encode(g, &batch, vectors, &error))
+				return fail(&error);
+			done += texts;
+		} while (now() - begin < 0.3);
+		best = done / (now() - begin) > best ? done / (now() - begin) : best;
+	}
+	printf("encode %d x %d: %.1f texts/s\n", tokens, texts, best);
+	graph_close(g);
+	free(ids);
+	free(positions);
+	free(start);
+	free(vectors);
+	return 0;
+}
+
+typedef struct decoder
+{
+	graph	   *g;
+	int			sequences;
+	int			stride;
+	int32_t    *tables;
+	int32_t    *ids;
+	int32_t    *positions;
+	int32_t    *start;
+	int32_t    *context;
+	int32_t    *rows;
+	const sampler_params **params;
+	sampler_result *results;
+} decoder;
+
+/* `count` tokens of each of `sequences` sequences from position `from` on */
+static bool
+step(decoder *d, int sequences, int from, int count, engine_error *error)
+{
+	backend_batch batch = {.rows = sequences * count, .tokens = d->ids,
+	.positions = d->positions, .sequences = sequences, .start = d->start,
+	.context = d->context, .block_tables = d->tables, .table_stride = d->stride,
+	.kv = graph_kv(d->g)};
+	graph_outputs outputs = {.count = sequences, .rows = d->rows, .params = d->params,
+	.results = d->results};
+
+	for (int i = 0; i < batch.rows; i++)
+	{
+		d->ids[i] = 100 + (from + i) * 13 % 30000;
+		d->positions[i] = from + i % count;
+	}
+	for (int s = 0; s < sequences; s++)
+	{
+		d->start[s + 1] = (s + 1) * count;
+		d->context[s] = from + count;
+		d->rows[s] = (s + 1) * count - 1;
+	}
+	return graph_decode(d->g, &batch, &outputs, error);
+}
+
+static bool
+bench_prompt(decoder *d, int prompt, engine_error *error)
+{
+	double		best = 0;
+
+	for (int i = 0; i < REPETITIONS; i++)
+	{
+		double		begin = now();
+
+		for (int done = 0; done < prompt; done += 512)
+		{
+			if (!step(d, 1, done, prompt - done < 512 ? prompt - done : 512, error))
+				return false;
+		}
+		best = prompt / (now() - begin) > best ? prompt / (now() - begin) : best;
+	}
+	printf("prompt %d: %.1f tokens/s\n", prompt, best);
+	return true;
+}
+
+static int
+bench_decode(const graph_device *device, const model *m, int prompt, int count, int sequences)
+{
+	static const sampler_params greedy = {.top_p = 1, .repetition_penalty = 1};
+	engine_error error;
+	int			length = prompt + count + 1;
+	decoder		d = {.sequences = sequences,
+	.stride = (length + KV_BLOCK_SIZE - 1) / KV_BLOCK_SIZE};
+	graph_limits limits = {.max_rows = 512 > sequences ? 512 : sequences,
+	.max_sequences = sequences, .max_len = length, .kv_blocks = d.stride * sequences};
+	size_t		rows = (size_t) limits.max_rows;
+	double		best = 0;
+
+	d.g = graph_open(device, m, &limits, &error);
+	d.tables = malloc(sizeof(int32_t) * (size_t) (d.stride * sequences));
+	d.ids = malloc(sizeof(int32_t) * rows);
+	d.positions = malloc(sizeof(int32_t) * rows);
+	d.start = calloc(rows + 1, sizeof(int32_t));
+	d.context = malloc(sizeof(int32_t) * rows);
+	d.rows = malloc(sizeof(int32_t) * rows);
+	d.params = malloc(sizeof(void *) * rows);
+	d.results = malloc(sizeof(sampler_result) * rows);
+	if (d.g == NULL)
+		return fail(&error);
+	for (int i = 0; i < d.stride * sequences; i++)
+		d.tables[i] = i;
+	for (int i = 0; i < sequences; i++)
+		d.params[i] = &greedy;
+	if (prompt > 0 && !bench_prompt(&d, prompt, &error))
+		return fail(&error);
+	for (int i = 0; i < REPETITIONS && count > 0; i++)
+	{
+		double		begin = now();
+
+		for (int t = 0; t < count; t++)
+		{
+			if (!step(&d, sequences, prompt + t, 1, &error))
+				return fail(&error);
+		}
+		best = count * sequences / (now() - begin) > best ?
+			count * sequences / (now() - begin) : best;
+	}
+	printf("decode %d x %d after %d: %.1f tokens/s\n", sequences, count, prompt, best);
+	graph_close(d.g);
+	return 0;
+}
+
+int
+main(int argc, char **argv)
+{
+	engine_error error;
+	graph_device device = {.ops = backend_cpu()};
+	backend_info info;
+	double		begin;
+	model	   *m;
+	int			status;
+
+	if (argc < 5)
+	{
+		fprintf(stderr, "usage: forward MODEL THREADS TOKENS COUNT [SEQUENCES]\n");
+		return 1;
+	}
+	if (atoi(argv[2]) == 1)
+		clock_used = CLOCK_PROCESS_CPUTIME_ID;
+	begin = now();
+	m = model_open(argv[1], &error);
+	device.device = m != NULL ?
+		device.ops->open(&(backend_config) {.threads = atoi(argv[2])}, &error) : NULL;
+	if (device.device == NULL)
+		return fail(&error);
+	device.ops->info(device.device, &info);
+	printf("%s\n", info.device);
+	if (model_get_config(m)->architecture == MODEL_BERT)
+		status = bench_encode(&device, m, atoi(argv[3]), atoi(argv[4]));
+	else
+		status = bench_decode(&device, m, atoi(argv[3]), atoi(argv[4]),
+							  argc > 5 ? atoi(argv[5]) : 1);
+	device.ops->close(device.device);
+	model_close(m);
+	printf("%.2f s in all\n", now() - begin);
+	return status;
+}
