@@ -96,11 +96,13 @@ stage_rows(const attention_state *s, const attention_args *args, int first, int 
 
 /* n elements of the cache from `at` on, at most 16, zeros beyond. */
 VEC_INLINE vec
-attention_load_cached(const attention_source *source, size_t at, int n, bool f32)
+cached_load(const attention_source *source, size_t at, int n, const bool f32)
 {
 	const uint16_t *halves = source->cache;
 	uint16_t	padded[16] = {0};
 
+	if (n <= 0)
+		return vec_zero();
 	if (f32)
 		return n >= 16 ? vec_load((const float *) source->cache + at) :
 			vec_load_first((const float *) source->cache + at, n);
@@ -111,37 +113,71 @@ attention_load_cached(const attention_source *source, size_t at, int n, bool f32
 	return vec_load_half(padded);
 }
 
-VEC_INLINE void
-stage_cache(const attention_state *s, const attention_args *args, int first, int count, bool f32)
+/* Where the 16 keys from position on are in the cache, and their values, in elements. */
+VEC_INLINE size_t
+cached_keys(const attention_args *args, int position, size_t *values)
 {
 	const attention_source *source = args->source;
-	size_t		head_size = (size_t) args->head_size;
-	size_t		block_size = (size_t) source->block_size;
+	size_t		slot = (size_t) (position % source->block_size);
+	size_t		block = (size_t) source->blocks[position / source->block_size] *
+		source->block_stride;
+
+	*values = block + ((size_t) source->block_size + slot) * (size_t) args->head_size;
+	return block + slot * (size_t) args->head_size;
+}
+
+/* Asks for 16 keys and values ahead: blocks lie anywhere, so that hardware cannot foresee them. */
+VEC_INLINE void
+prefetch_cache(const attention_args *args, int position, const bool f32)
+{
+	const char *cache = args->source->cache;
+	size_t		size = f32 ? sizeof(float) : sizeof(uint16_t);
+	size_t		values;
+	size_t		keys;
+
+	if (position >= args->keys)
+		return;
+	keys = cached_keys(args, position, &values);
+	for (size_t i = 0; i < 16 * (size_t) args->head_size * size; i += 64)
+	{
+		__builtin_prefetch(cache + keys * size + i);
+		__builtin_prefetch(cache + values * size + i);
+	}
+}
+
+/* f32 is a constant at every call. */
+VEC_INLINE void
+stage_cache(const attention_state *s, const attention_args *args, int first, int count,
+			const bool f32)
+{
+	const attention_source *source = args->source;
+	int			head_size = args->head_size;
 
 	for (int k = 0; k < ATTENTION_KEYS; k += 16)
 	{
-		float	   *panel = s->keys + (size_t) (k / PANEL_OUTPUTS) * head_size * PANEL_OUTPUTS +
+		float	   *panel = s->keys + k / PANEL_OUTPUTS * head_size * PANEL_OUTPUTS +
 			k % PANEL_OUTPUTS;
-		size_t		position = (size_t) (first + k);
-		size_t		block = k < count ?
-			(size_t) source->blocks[position / block_size] * source->block_stride : 0;
-		size_t		keys = block + position % block_size * head_size;
+		int			known = count - k < 16 ? count - k : 16;	/* of these 16 keys */
+		size_t		values = 0;
+		size_t		keys = 0;
 
-		for (size_t e = 0; e < head_size; e++)
-			vec_store(panel + e * PANEL_OUTPUTS, k < count ?
-					  attention_load_cached(source, keys + e * 16, 16, f32) : vec_zero());
-		for (int i = 0; i < 16; i++)
+		if (known > 0)
 		{
-			size_t		value = block +
-				(block_size + position % block_size + (size_t) i) * head_size;
+			prefetch_cache(args, first + k + 16, f32);
+			keys = cached_keys(args, first + k, &values);
+		}
+		for (int e = 0; e < head_size; e++)
+			vec_store(panel + e * PANEL_OUTPUTS,
+					  cached_load(source, keys + (size_t) e * 16, known > 0 ? 16 : 0, f32));
+		for (int i = 0; i < 16; i++, values += (size_t) head_size)
+		{
+			float	   *to = s->values + (k + i) * PANEL_OUTPUTS;
 
 			for (int e = 0; e < s->head_pad; e += 16)
-				vec_store(s->values +
-						  (size_t) (e / PANEL_OUTPUTS * ATTENTION_KEYS + k + i) * PANEL_OUTPUTS +
+				vec_store(to + e / PANEL_OUTPUTS * PANEL_OUTPUTS * ATTENTION_KEYS +
 						  e % PANEL_OUTPUTS,
-						  k + i < count && e < args->head_size ?
-						  attention_load_cached(source, value + (size_t) e, args->head_size - e,
-												f32) : vec_zero());
+						  cached_load(source, values + (size_t) e, i < known ? head_size - e : 0,
+									  f32));
 		}
 	}
 }
