@@ -374,6 +374,9 @@ chat_encode(const tokenizer *t, chat_format format, const chat_message *messages
 							  i < c.n_marks ? &c.marks[i] : NULL) &&
 			(i == c.n_marks || tokenizer_run_emit(&run, c.marks[i].token->id));
 	}
+	if (done && run.ids.data == NULL)
+		done = (run.ids.data = malloc(sizeof(int32_t))) != NULL ||
+			engine_fail_memory(error, "the tokens of a conversation");
 	if (done)
 	{
 		*ids = run.ids.data;
