@@ -1,6 +1,7 @@
 -- Iterative scans: a filter must not leave a LIMIT short of rows that the table has.
 SET enable_seqscan = off;
 SET max_parallel_workers_per_gather = 0;
+SET jit = off;
 SELECT setseed(0.25);
 
 CREATE TABLE t (id int, category int, val vector(8));

@@ -1,6 +1,7 @@
 -- Recall of the hnsw index against the exact order, in each state that an index can be in.
 SET client_min_messages = warning;
 SET max_parallel_workers_per_gather = 0;
+SET jit = off;
 SELECT setseed(0.5);
 
 CREATE FUNCTION random_vector(dimensions int) RETURNS vector LANGUAGE sql VOLATILE AS
@@ -61,8 +62,8 @@ CREATE INDEX l1 ON t USING hnsw (val vector_l1_ops);
 SELECT * FROM check_recall('built in memory');
 SELECT * FROM problems();
 
--- insert half as many rows
-INSERT INTO t SELECT i, random_vector(24) FROM generate_series(3001, 4500) i;
+-- insert a third as many rows
+INSERT INTO t SELECT i, random_vector(24) FROM generate_series(3001, 4000) i;
 SELECT * FROM check_recall('after inserts');
 SELECT * FROM problems();
 
@@ -79,7 +80,7 @@ SELECT * FROM problems();
 -- the room is used again, once a transaction has passed since the (parallel) vacuum
 SELECT pg_current_xact_id() IS NOT NULL AS passed;
 SELECT pg_relation_size('l2') AS size \gset
-INSERT INTO t SELECT i, random_vector(24) FROM generate_series(5001, 7500) i;
+INSERT INTO t SELECT i, random_vector(24) FROM generate_series(5001, 6500) i;
 SELECT * FROM check_recall('after inserts into free room');
 SELECT * FROM problems();
 SELECT pg_relation_size('l2') <= :size AS "no larger than before";
@@ -90,14 +91,14 @@ VACUUM t;
 SELECT count(*) FROM (SELECT id FROM t ORDER BY val <-> (SELECT val FROM query LIMIT 1)) s;
 SELECT * FROM problems();
 SELECT pg_current_xact_id() IS NOT NULL AS passed;
-INSERT INTO t SELECT i, random_vector(24) FROM generate_series(1, 1500) i;
+INSERT INTO t SELECT i, random_vector(24) FROM generate_series(1, 1000) i;
 SELECT * FROM check_recall('after emptying');
 SELECT * FROM problems();
 SELECT pg_relation_size('l2') <= :size AS "no larger than before";
 
 -- built on pages
 DROP INDEX l2, ip, cosine, l1;
-INSERT INTO t SELECT i, random_vector(24) FROM generate_series(1501, 3000) i;
+INSERT INTO t SELECT i, random_vector(24) FROM generate_series(1001, 3000) i;
 SET maintenance_work_mem = '1MB';
 CREATE INDEX l2 ON t USING hnsw (val vector_l2_ops);
 CREATE INDEX ip ON t USING hnsw (val vector_ip_ops);

@@ -10,7 +10,7 @@ my $node = RagNode->make(
 	'primary',
 	init => { allows_streaming => 1 },
 	conf => [
-		'autovacuum = off', 'max_connections = 20', 'shared_buffers = 8MB',
+		'autovacuum = off', 'jit = off', 'max_connections = 20', 'shared_buffers = 8MB',
 		'checkpoint_timeout = 1h', 'wal_consistency_checking = generic', 'max_wal_size = 4GB', 'wal_keep_size = 4GB'
 	]);
 
