@@ -100,7 +100,7 @@ test_left_out(void)
 	reads("navigation at the end of the page", "a<nav>b</nav>", "a");
 	reads("navigation that never ends", "<p>a</p><nav>b<p>c", "a\n\nb\n\nc");
 	reads("roles and hidden parts", "<div role=navigation>a</div><p hidden>b</p><p>c", "c");
-	reads("text around hidden parts", "a<div hidden>b</div>c<b hidden>d</b>e", "a\nce");
+	reads("text around hidden parts", "<div>a<div hidden>b</div>c<b hidden>d</b>e</div>", "a\nce");
 	reads("DocBook's headers", "<div class=\"navheader x\">a<div>b</div></div><p>c", "c");
 	reads("comments and instructions", "a<!-- b --><?c ?>d", "ad");
 	reads("replaced content", "a<svg><text>b</text></svg><video>c</video><select><option>d</select>e",
