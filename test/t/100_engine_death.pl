@@ -74,6 +74,20 @@ foreach my $case ([ 'exit', qr/ERROR:  58030: the model engine (could not be sta
 		"an engine with trouble at its start: $case->[0]");
 }
 
+# one that never says HELLO: calls wait for it, interruptibly, and go to the next
+{
+	RagServe->start_trouble($node, 'mute');
+	$node->safe_psql('postgres', 'SELECT rag.restart_engine()');
+	like((RagServe->result(RagServe->call($node, q{SET statement_timeout = '300ms'; SELECT generate('x')})))[1],
+		qr/ERROR:  57014: canceling statement due to statement timeout/, 'a call to an engine that is mute can be canceled');
+	my $patient = RagServe->call($node, q{SELECT generate('patient')});
+	RagServe->wait_calls($node, 1);
+	RagServe->start_trouble($node, 'exit');
+	$node->safe_psql('postgres', 'SELECT rag.restart_engine()');
+	like((RagServe->result($patient))[1], qr/ERROR:  58030: the model engine .*: it has ended/,
+		'who waits for an engine learns that there is none');
+}
+
 # calls against an engine that cannot start do not start one each
 {
 	my $offset = -s $node->logfile;

@@ -40,6 +40,9 @@ is($node->safe_psql('postgres', q{SELECT count(generate('x')) FROM generate_seri
 cmp_ok(time - $started, '<', 10, '... do not wait for it');
 is($node->safe_psql('postgres', q{SELECT request, model, requests, finished FROM rag.stat_activity}),
 	'generate|g|1|0', 'rag.stat_activity shows the open one');
+is($node->safe_psql('postgres', q{CREATE ROLE other; SET ROLE other;
+		SELECT request, model IS NULL, usename IS NOT NULL FROM rag.stat_activity}), 'generate|t|t',
+	'... to other roles without its model');
 my $rest = $reader->query_safe('FETCH ALL FROM slow');
 is(length($rest =~ s/\n//gr), 4999 * 1000, 'and then all the rest is there');
 like($rest, qr/5000 +$/, '... to the last');

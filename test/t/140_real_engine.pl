@@ -12,6 +12,7 @@ my $data = $ENV{RAG_TEST_DATA} || "$FindBin::RealBin/../data";
 my $alphabet = "$data/models/alphabet-llama.gguf";
 my $bert = "$data/models/tiny-bert";
 my $node = RagNode->make('main', preload => 1, conf => [ "rag.preload_models = '$bert'", 'rag.threads = 2' ]);
+my (@calls, @errors);
 my $postmaster = $node->safe_psql('postgres', 'SELECT pg_postmaster_start_time()');
 
 ok($node->wait_for_log(qr/model 1 of rag.preload_models is loaded/), 'a preloaded model');
@@ -23,6 +24,12 @@ $node->safe_psql('postgres', qq{
 is($node->safe_psql('postgres', q{SELECT name, state FROM rag.stat_model ORDER BY name}),
 	"bert|ready\nletters|ready", 'a preloaded model is the same as the one loaded by name');
 
+# -- one name, two sessions at once
+@calls = map { RagServe->call($node, qq{SELECT rag.load_model('twice', '$bert', options => '{"max_model_len": 6$_}')}) } 1 .. 2;
+@errors = grep { $_ ne '' } map { (RagServe->result($_))[1] } @calls;
+is(scalar(@errors), 1, 'of two sessions that load a name, one succeeds');
+like($errors[0], qr/ERROR:  42710: model "twice" already exists/, '... and the other is told');
+
 # -- eight sessions at once, each gets what it gets alone
 sub asking
 {
@@ -32,7 +39,7 @@ sub asking
 	  . " || embed('the cat ' || n)::text, '')) FROM generate_series(1, 40) n";
 }
 my @alone = map { $node->safe_psql('postgres', asking($_)) } 1 .. 8;
-my @calls = map { RagServe->call($node, asking($_)) } 1 .. 8;
+@calls = map { RagServe->call($node, asking($_)) } 1 .. 8;
 my @together = map { (RagServe->result($_))[0] } @calls;
 is("@together", "@alone", 'eight sessions at once get exactly what each gets alone');
 
@@ -42,7 +49,7 @@ my $engine = RagServe->engine_pid($node);
 @calls = map { RagServe->call($node, $long) } 1 .. 8;
 RagServe->wait_calls($node, 8);
 RagServe->kill_engine($node);
-my @errors = map { (RagServe->result($_))[1] } @calls;
+@errors = map { (RagServe->result($_))[1] } @calls;
 is(scalar(grep { /ERROR:  58000: the model engine ended while the request was running/ } @errors), 8,
 	'SIGKILL during eight calls: a clear error each');
 is($node->safe_psql('postgres', asking(1)), $alone[0], 'the next call works, with the same answer');
@@ -83,7 +90,7 @@ $node->safe_psql('postgres', 'CREATE DATABASE restored');
 my $file = PostgreSQL::Test::Utils::tempdir() . '/dump.sql';
 append_to_file($file, $dump);
 $node->command_ok([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('restored'), '-f', $file ], 'dump and restore');
-is($node->safe_psql('restored', 'SELECT name, options FROM rag.model ORDER BY name'),
+is($node->safe_psql('restored', 'SELECT name, options FROM rag.model WHERE name <> $$twice$$ ORDER BY name'),
 	qq(bert|{}\nletters|{"max_num_seqs": 8}), 'restored models');
 is($node->safe_psql('restored', q{SELECT embed('the cat', 'bert') = (embed(ARRAY['the cat'], 'bert'))[1]}),
 	't', '... work');
