@@ -164,7 +164,7 @@ ChannelClaim(uint32 request, const char *model)
 	pg_atomic_write_u32(&channel->epoch, pg_atomic_read_u32(&channels->epoch));
 	channel->owner = MyLatch;
 	SpinLockAcquire(&channel->mutex);
-	memset(&channel->activity, 0, sizeof(ChannelActivity));
+	memset(&channel->activity, 0, sizeof(Activity));
 	channel->activity.pid = MyProcPid;
 	channel->activity.database = MyDatabaseId;
 	channel->activity.role = GetUserId();

@@ -21,6 +21,7 @@
 #include "storage/spin.h"
 
 #include "engine/protocol.h"
+#include "serve/activity.h"
 #include "serve/ring.h"
 
 /* A channel's number has 16 bits in the request numbers that the engine sees. */
@@ -34,21 +35,6 @@ typedef enum ChannelState
 	CHANNEL_CLOSING				/* given up with requests still running: the worker's to clean */
 } ChannelState;
 
-/* What rag.stat_activity shows. */
-typedef struct ChannelActivity
-{
-	int			pid;
-	Oid			database;
-	Oid			role;
-	uint32		request;		/* protocol_type */
-	char		model[NAMEDATALEN];
-	TimestampTz started;
-	uint64		sent;			/* requests */
-	uint64		finished;
-	uint64		prompt_tokens;	/* of the finished ones */
-	uint64		generated_tokens;
-} ChannelActivity;
-
 typedef struct Channel
 {
 	pg_atomic_uint32 state;
@@ -56,7 +42,7 @@ typedef struct Channel
 	pg_atomic_uint32 epoch;		/* of the worker that it was claimed under; 0: the worker gave it up */
 	Latch	   *owner;			/* the backend's */
 	slock_t		mutex;			/* for activity */
-	ChannelActivity activity;
+	Activity	activity;
 	Ring		request;		/* backend to worker */
 	Ring		response;		/* worker to backend */
 } Channel;

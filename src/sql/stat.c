@@ -13,7 +13,7 @@
 #include "utils/timestamp.h"
 
 #include "rag.h"
-#include "serve/channel.h"
+#include "serve/activity.h"
 #include "serve/client.h"
 
 PG_FUNCTION_INFO_V1(rag_stat_get_activity);
@@ -21,33 +21,6 @@ PG_FUNCTION_INFO_V1(rag_stat_engine);
 PG_FUNCTION_INFO_V1(rag_engine_statistics);
 
 #define ACTIVITY_COLUMNS 10
-
-/* The channels in use, as they were at one moment each. */
-typedef struct ActivityList
-{
-	int			count;
-	ChannelActivity activity[FLEXIBLE_ARRAY_MEMBER];
-} ActivityList;
-
-static ActivityList *
-ActivityCollect(void)
-{
-	int			limit = channels ? channels->count : 0;
-	ActivityList *list = palloc(offsetof(ActivityList, activity) + sizeof(ChannelActivity) * limit);
-
-	list->count = 0;
-	for (int i = 0; i < limit; i++)
-	{
-		Channel    *channel = &channels->channel[i];
-
-		if (pg_atomic_read_u32(&channel->state) != CHANNEL_OPEN)
-			continue;
-		SpinLockAcquire(&channel->mutex);
-		list->activity[list->count++] = channel->activity;
-		SpinLockRelease(&channel->mutex);
-	}
-	return list;
-}
 
 static const char *
 ActivityRequest(uint32 request)
@@ -80,7 +53,7 @@ ActivityVisible(Oid role)
 }
 
 static Datum
-ActivityRow(const ChannelActivity *activity, TupleDesc columns)
+ActivityRow(const Activity *activity, TupleDesc columns)
 {
 	Datum		values[ACTIVITY_COLUMNS];
 	bool		nulls[ACTIVITY_COLUMNS] = {false};
@@ -139,13 +112,9 @@ rag_stat_engine(PG_FUNCTION_ARGS)
 	Datum		values[2];
 	bool		nulls[2];
 
-	ClientCheckPreloaded();
+	ActivityProcesses(&pids[0], &pids[1]);
 	if (get_call_result_type(fcinfo, NULL, &columns) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	SpinLockAcquire(&channels->mutex);
-	pids[0] = channels->worker_pid;
-	pids[1] = channels->engine_pid;
-	SpinLockRelease(&channels->mutex);
 	for (int i = 0; i < 2; i++)
 	{
 		values[i] = Int32GetDatum(pids[i]);
