@@ -41,7 +41,7 @@ PreloadItemEnd(const char *string)
 	return string;
 }
 
-/* The text of the options as the catalog would have it, so that both name the same model; NULL if it is no object. */
+/* The options' text as the catalog would have it, so that both name the same model; NULL if no object. */
 static char *
 PreloadOptions(const char *string)
 {
@@ -94,7 +94,10 @@ PreloadItem(Engine *engine, const char *start, const char *end, uint32 number)
 				 errdetail("It must be an absolute path, with a JSON object after it or nothing.")));
 		return;
 	}
-	model = (protocol_model) {.uri = uri,.uri_length = strlen(uri),.options = options,.options_length = strlen(options)};
+	model = (protocol_model) {
+		.uri = uri,.uri_length = strlen(uri),
+		.options = options,.options_length = strlen(options),
+	};
 	protocol_begin(&w, PROTOCOL_LOAD, RelayOwnRequest(number));
 	protocol_put_model(&w, &model);
 	if (protocol_end(&w))

@@ -134,7 +134,7 @@ SamplingTakeOptions(Jsonb *options, protocol_sampling *sampling)
 	JsonbIterator *iterator = JsonbIteratorInit(&options->root);
 	JsonbIteratorToken token;
 	JsonbValue	value;
-	char	   *name = NULL;
+	const char *name = "";
 
 	if (!JB_ROOT_IS_OBJECT(options))
 		ereport(ERROR,

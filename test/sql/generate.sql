@@ -82,6 +82,9 @@ EXECUTE ask('x');
 
 -- longer than the model
 SELECT generate(repeat('word ', 1000));
+SELECT generate(repeat('word ', 2000000));
+SELECT generate('x', system => repeat('word ', 2000000));
+SELECT token_count(repeat('word ', 2000000));
 SELECT length(generate(repeat('w ', 200), max_tokens => 1000)) <= 512 AS to_the_limit;
 
 -- text that is not ASCII

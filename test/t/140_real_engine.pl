@@ -107,6 +107,21 @@ is($node->safe_psql('latin', q{SET client_encoding = 'UTF8';
 is($node->safe_psql('latin', q{SELECT generate('grün', 'letters', temperature => 0, max_tokens => 3)}), 'abc',
 	'... and gets its answer');
 
+# a database that does not know its encoding: what is UTF-8 passes, other bytes are an error
+$node->safe_psql('postgres', q{CREATE DATABASE ascii TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'});
+$node->safe_psql('ascii', qq{
+	CREATE EXTENSION rag;
+	SELECT rag.load_model('bert', '$bert'), rag.load_model('letters', '$alphabet')});
+is($node->safe_psql('ascii', q{SELECT embed('größe für öl', 'bert')::text || token_count('größe', 'letters')}),
+	$utf8, 'an SQL_ASCII database with UTF-8 in it');
+foreach my $call (q{embed(E'gr\xfcn', 'bert')}, q{generate(E'gr\xfcn', 'letters')}, q{token_count(E'gr\xfcn', 'letters')},
+	q{generate('x', 'letters', stop => ARRAY[E'\xfc'])}, q{generate('x', 'letters', system => E'\xfc')})
+{
+	my ($code, $out, $err) = $node->psql('ascii', "SELECT $call");
+	like($err, qr/ERROR:  invalid byte sequence for encoding "UTF8": 0xfc/, "invalid UTF-8: $call");
+}
+RagServe->wait_calls($node, 0);
+
 # -- without being preloaded
 my $plain = RagNode->make('plain');
 $plain->safe_psql('postgres', 'CREATE EXTENSION rag');
