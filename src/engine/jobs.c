@@ -22,8 +22,11 @@ struct jobs
 {
 	pthread_mutex_t mutex;
 	pthread_cond_t arrived;
-	job_queue	waiting;
+	job_queue	waiting;		/* short jobs */
+	job_queue	waiting_long;
 	job_queue	finished;
+	int			running_long;
+	int			max_long;
 	bool		closing;
 	int			fd;
 	int			threads;
@@ -52,6 +55,20 @@ pop(job_queue *q)
 	return work;
 }
 
+/* The job to run next, or NULL. */
+static job *
+take(jobs *j)
+{
+	job		   *work = pop(&j->waiting);
+
+	if (work == NULL && j->running_long < j->max_long)
+	{
+		work = pop(&j->waiting_long);
+		j->running_long += work != NULL;
+	}
+	return work;
+}
+
 static void *
 thread_main(void *argument)
 {
@@ -61,16 +78,21 @@ thread_main(void *argument)
 	pthread_mutex_lock(&j->mutex);
 	for (;;)
 	{
-		job		   *work;
+		job		   *work = NULL;
 
-		while (!j->closing && j->waiting.first == NULL)
+		while (!j->closing && (work = take(j)) == NULL)
 			pthread_cond_wait(&j->arrived, &j->mutex);
 		if (j->closing)
 			break;
-		work = pop(&j->waiting);
 		pthread_mutex_unlock(&j->mutex);
 		work->run(work);
 		pthread_mutex_lock(&j->mutex);
+		if (work->is_long)
+		{
+			/* another long one may have its turn */
+			j->running_long--;
+			pthread_cond_signal(&j->arrived);
+		}
 		push(&j->finished, work);
 		/* cannot fail: the counter is far from its limit */
 		while (write(j->fd, &one, sizeof(one)) < 0 && errno == EINTR)
@@ -94,7 +116,9 @@ jobs_open(int threads, engine_error *error)
 		return NULL;
 	}
 	j->waiting.last = &j->waiting.first;
+	j->waiting_long.last = &j->waiting_long.first;
 	j->finished.last = &j->finished.first;
+	j->max_long = threads - 1;
 	pthread_mutex_init(&j->mutex, NULL);
 	pthread_cond_init(&j->arrived, NULL);
 	j->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -136,7 +160,7 @@ void
 jobs_start(jobs *j, job *work)
 {
 	pthread_mutex_lock(&j->mutex);
-	push(&j->waiting, work);
+	push(work->is_long ? &j->waiting_long : &j->waiting, work);
 	pthread_cond_signal(&j->arrived);
 	pthread_mutex_unlock(&j->mutex);
 }
