@@ -14,6 +14,10 @@
 #include <unistd.h>
 
 #define READ_BYTES (256 * 1024)
+#define READS 16				/* between two steps: a flood of requests must not stop the others */
+
+/* Buffers grow for one huge frame, but keep no more than this for good. */
+#define KEPT_BYTES (4 * 1024 * 1024)
 
 /* What has arrived and is not a whole frame yet. */
 typedef struct inbox
@@ -71,8 +75,7 @@ dispatch(engine *e, inbox *in, engine_error *error)
 	}
 	memmove(in->data, in->data + offset, in->length - offset);
 	in->length -= offset;
-	/* one huge frame must not keep its memory for good */
-	if (in->length == 0 && in->capacity > 16 * READ_BYTES)
+	if (in->length == 0 && in->capacity > KEPT_BYTES)
 	{
 		free(in->data);
 		memset(in, 0, sizeof(*in));
@@ -80,11 +83,11 @@ dispatch(engine *e, inbox *in, engine_error *error)
 	return true;
 }
 
-/* Takes what has arrived, without waiting. */
+/* Takes what has arrived, within limits, without waiting. */
 static stream_state
 receive(engine *e, int fd, inbox *in, engine_error *error)
 {
-	for (;;)
+	for (int reads = 0; reads < READS; reads++)
 	{
 		ssize_t		n;
 
@@ -111,44 +114,50 @@ receive(engine *e, int fd, inbox *in, engine_error *error)
 		if (!dispatch(e, in, error))
 			return STREAM_FAILED;
 	}
+	return STREAM_OPEN;
 }
 
-/* Sends what the socket takes, without waiting. */
+/* Sends what the socket takes, without waiting. *sent: bytes of the output that are gone already. */
 static stream_state
-deliver(engine *e, int fd, engine_error *error)
+deliver(engine *e, int fd, size_t *sent, engine_error *error)
 {
 	protocol_writer *out = engine_output(e);
-	size_t		sent = 0;
-	stream_state state = STREAM_OPEN;
 
 	if (out->failed)
 	{
 		engine_fail_memory(error, "the answers");
 		return STREAM_FAILED;
 	}
-	while (sent < out->length)
+	while (*sent < out->length)
 	{
-		ssize_t		n = write(fd, out->data + sent, out->length - sent);
+		ssize_t		n = write(fd, out->data + *sent, out->length - *sent);
 
 		if (n > 0)
-			sent += (size_t) n;
+			*sent += (size_t) n;
 		else if (errno == EAGAIN || errno == EWOULDBLOCK)
 			break;
 		else if (errno == EPIPE || errno == ECONNRESET)
-		{
-			state = STREAM_CLOSED;
-			break;
-		}
+			return STREAM_CLOSED;
 		else if (errno != EINTR)
 		{
 			engine_fail(error, ENGINE_IO, "could not write to the socket: %s", strerror(errno));
-			state = STREAM_FAILED;
-			break;
+			return STREAM_FAILED;
 		}
 	}
-	memmove(out->data, out->data + sent, out->length - sent);
-	out->length -= sent;
-	return state;
+	/* moved rarely, so that a slow reader of much costs no more than a fast one */
+	if (*sent > 0 && *sent >= out->length / 2)
+	{
+		memmove(out->data, out->data + *sent, out->length - *sent);
+		out->length -= *sent;
+		*sent = 0;
+	}
+	if (out->length == 0 && out->capacity > KEPT_BYTES)
+	{
+		free(out->data);
+		out->data = NULL;
+		out->capacity = 0;
+	}
+	return STREAM_OPEN;
 }
 
 /* Sleeps until something arrives, an answer can be sent or a job is done. */
@@ -180,6 +189,7 @@ bool
 server_run(engine *e, int fd, engine_error *error)
 {
 	inbox		in = {0};
+	size_t		sent = 0;
 	stream_state state = STREAM_OPEN;
 	int			flags = fcntl(fd, F_GETFL);
 
@@ -194,7 +204,7 @@ server_run(engine *e, int fd, engine_error *error)
 		if (state != STREAM_OPEN)
 			break;
 		busy = engine_step(e);
-		state = deliver(e, fd, error);
+		state = deliver(e, fd, &sent, error);
 		if (!busy && state == STREAM_OPEN)
 			wait_for_work(e, fd);
 	}
