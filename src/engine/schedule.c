@@ -3,12 +3,15 @@
  *
  * Continuous batching (Orca, Yu et al. 2022) with chunked prefill (Sarathi, Agrawal et al. 2023):
  * decode tokens first, then chunks of the prompts being read, then new sequences, oldest
- * first, under the budget of max_rows tokens. When no block of the cache is free, the
+ * first, under the budget of max_rows tokens. New sequences with a common beginning do not
+ * compute it side by side: all but one wait a step. When no block of the cache is free, the
  * newest sequence that is not in the step yet gives its blocks back and is computed again
  * later. The oldest sequence can always go on, since a sequence is accepted only if the
  * whole cache can hold it.
  */
 #include "engine/engine_private.h"
+
+#include <string.h>
 
 void
 queue_append(sequence_queue *q, sequence *s)
@@ -256,23 +259,47 @@ take_prefix(loaded_model *m, sequence *s)
 	s->computed = s->block_count * KV_BLOCK_SIZE;
 }
 
-/* The first waiting sequence starts if the cache has room for all of its tokens. */
+/*
+ * True if this step computes the block that s, whose cached prefix has been taken, would
+ * begin with: s does better to start in the next step and share it.
+ */
 static bool
-admit(step *st)
+computed_by_another(const loaded_model *m, const sequence *s)
+{
+	int			first = s->block_count * KV_BLOCK_SIZE;
+
+	if (first + KV_BLOCK_SIZE >= s->count)
+		return false;
+	for (int i = 0; i < m->batch.sequences; i++)
+	{
+		const sequence *other = m->members[i];
+
+		if (other->chain == s->chain && other->registered == s->block_count &&
+			first + KV_BLOCK_SIZE <= other->computed + other->scheduled &&
+			memcmp(other->tokens + first, s->tokens + first,
+				   KV_BLOCK_SIZE * sizeof(*s->tokens)) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * True if the cache has room for all of the tokens of s, and one block more for each
+ * running sequence: else the first of them to grow would take the new one's blocks away.
+ */
+static bool
+has_room(const loaded_model *m, const sequence *s)
+{
+	int			needed = (s->count + KV_BLOCK_SIZE - 1) / KV_BLOCK_SIZE - s->block_count;
+
+	return kv_free(m->kv) >= needed + m->running.count;
+}
+
+static void
+start_sequence(step *st, sequence *s)
 {
 	loaded_model *m = st->model;
-	sequence   *s = m->waiting.first;
-	int			needed;
 
-	if (s == NULL || m->running.count >= m->max_sequences || m->batch.rows >= m->max_rows)
-		return false;
-	take_prefix(m, s);
-	needed = (s->count + KV_BLOCK_SIZE - 1) / KV_BLOCK_SIZE - s->block_count;
-	if (kv_free(m->kv) < needed)
-	{
-		sequence_release(m, s);
-		return false;
-	}
 	queue_remove(s);
 	queue_insert(&m->running, s);
 	if (s->owner->started_us == 0)
@@ -281,7 +308,32 @@ admit(step *st)
 		m->statistics.prefix_hit_tokens += (uint64_t) s->computed;
 		m->statistics.prefix_query_tokens += (uint64_t) s->count;
 	}
-	return schedule_sequence(st, s);
+	schedule_sequence(st, s);
+}
+
+/* Waiting sequences start, in order, until the first that has to wait for room. */
+static void
+admit(step *st)
+{
+	loaded_model *m = st->model;
+	sequence   *next;
+
+	for (sequence *s = m->waiting.first; s; s = next)
+	{
+		next = s->next;
+		if (m->running.count >= m->max_sequences || m->batch.rows >= m->max_rows)
+			return;
+		take_prefix(m, s);
+		if (computed_by_another(m, s))
+			sequence_release(m, s);
+		else if (has_room(m, s))
+			start_sequence(st, s);
+		else
+		{
+			sequence_release(m, s);
+			return;
+		}
+	}
 }
 
 bool
@@ -294,7 +346,7 @@ schedule_decoder(loaded_model *m)
 		s->scheduled = 0;
 	schedule_running(&st, true);
 	schedule_running(&st, false);
-	while (!st.preempted && admit(&st))
-		;
+	if (!st.preempted)
+		admit(&st);
 	return m->batch.rows > 0;
 }

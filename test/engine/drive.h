@@ -35,7 +35,7 @@ typedef struct drive
 	drive_answer answers[DRIVE_REQUESTS];
 	const char *uri;
 	const char *options;
-	int			bad_frames;
+	int			bad_frames;		/* malformed, of an unknown type, or for a request that is over */
 } drive;
 
 __attribute__((unused))
@@ -102,6 +102,8 @@ drive_frame(drive *d, const protocol_header *header, const char *payload)
 	uint32_t	length;
 	const char *data;
 
+	/* nothing may come after the frame that ends a request */
+	d->bad_frames += a->over;
 	switch (header->type)
 	{
 		case PROTOCOL_LOADED:

@@ -1,0 +1,329 @@
+/*
+ * test_scheduler.c: many requests that come, are canceled and share at random; who goes
+ * before whom; loading beside running.
+ */
+#include "tap.h"
+
+#include "drive.h"
+
+#define LLAMA "test/data/models/tiny-llama.gguf"
+#define BERT "test/data/models/tiny-bert"
+#define SMALL "{\"max_model_len\": 256, \"max_num_seqs\": 8, \"kv_cache_tokens\": 512}"
+
+static uint32_t seed = 20;
+
+static int
+draw(int limit)
+{
+	seed = seed * 1664525 + 1013904223;
+	return (int) ((seed >> 8) % (uint32_t) limit);
+}
+
+/* ---------------------------------------------------------------------------
+ * The soak: every answer is that of the request alone
+ * ------------------------------------------------------------------------- */
+
+#define KINDS 24				/* different requests: the first 16 generate, the others embed */
+#define GENERATING 16
+#define SLOTS 40				/* requests at a time */
+#define UNLOAD_SLOT (SLOTS + 1)
+
+typedef struct soak
+{
+	drive	   *d;
+	drive	   *alone;			/* answers[kind] */
+	int			kind[SLOTS];
+	bool		live[SLOTS];
+	bool		canceled[SLOTS];
+	bool		unloading;
+	int			finished;
+	int			cut;
+	int			wrong;
+} soak;
+
+static void
+submit_kind(drive *d, uint64_t id, int kind)
+{
+	char		text[1024];
+	size_t		n = 0;
+
+	/* every third shares its beginning with others; lengths differ */
+	if (kind % 3 == 0)
+		n += (size_t) snprintf(text, sizeof(text), "You are a cat in a hat, and you answer in rhymes about rain. ");
+	n += (size_t) snprintf(text + n, sizeof(text) - n, "Question %d: what did the cat do?", kind);
+	for (int i = 0; i < kind % 5; i++)
+		n += (size_t) snprintf(text + n, sizeof(text) - n, " And the dog number %d?", i * kind);
+	if (kind < GENERATING)
+	{
+		protocol_sampling s = drive_greedy(10 + (uint32_t) kind * 5);
+
+		if (kind % 2)
+		{
+			s.temperature = 0.9f;
+			s.top_p = 0.95f;
+			s.top_k = kind % 4 == 1 ? 40 : 0;
+			s.seed = (uint64_t) kind;
+			s.presence_penalty = 0.3f;
+		}
+		s.flags = kind % 4 < 2 ? PROTOCOL_GENERATE_STREAM : 0;
+		s.priority = kind % 7 == 0 ? -1 : 0;
+		d->uri = LLAMA;
+		d->options = SMALL;
+		drive_generate(d, id, text, &s);
+	}
+	else
+	{
+		const char *texts[3] = {text, "the cat", ""};
+
+		d->uri = BERT;
+		d->options = "{\"overflow\": \"truncate\"}";
+		drive_embed(d, id, 1 + kind % 3, texts, 0);
+	}
+}
+
+static bool
+same_answer(const drive_answer *a, const drive_answer *b)
+{
+	return a->code == b->code && a->length == b->length && a->vector_count == b->vector_count &&
+		(a->length == 0 || memcmp(a->text, b->text, a->length) == 0) &&
+		(a->vector_count == 0 || memcmp(a->vectors, b->vectors, sizeof(float) *
+										(size_t) (a->vector_count * a->width)) == 0);
+}
+
+static void
+check_slot(soak *s, int slot)
+{
+	drive_answer *a = &s->d->answers[slot];
+
+	if (!s->live[slot] || !a->over)
+		return;
+	if (s->canceled[slot] && a->code == ENGINE_CANCELED)
+		s->cut++;
+	else if (a->code != ENGINE_OK || !same_answer(a, &s->alone->answers[s->kind[slot]]))
+		s->wrong++;
+	else
+		s->finished++;
+	s->live[slot] = false;
+	free(a->text);
+	free(a->vectors);
+	memset(a, 0, sizeof(*a));
+}
+
+/* Something happens to a slot: a new request, or its end. */
+static void
+disturb(soak *s, int slot)
+{
+	if (!s->live[slot])
+	{
+		s->kind[slot] = draw(KINDS);
+		s->live[slot] = true;
+		s->canceled[slot] = false;
+		submit_kind(s->d, (uint64_t) slot, s->kind[slot]);
+	}
+	else if (draw(3) == 0)
+	{
+		s->canceled[slot] = true;
+		drive_simple(s->d, PROTOCOL_CANCEL, (uint64_t) slot);
+	}
+}
+
+/* A model goes while it is in use, and comes back with the next request. */
+static void
+unload(soak *s)
+{
+	drive_answer *a = &s->d->answers[UNLOAD_SLOT];
+
+	if (s->unloading && !a->over)
+		return;
+	memset(a, 0, sizeof(*a));
+	s->d->uri = LLAMA;
+	s->d->options = SMALL;
+	drive_simple(s->d, PROTOCOL_UNLOAD, UNLOAD_SLOT);
+	s->unloading = true;
+}
+
+static void
+test_soak(void)
+{
+	engine_config config = {.threads = 2,.max_num_batched_tokens = 48};
+	soak		s = {.alone = drive_open(&config, LLAMA, SMALL),.d = drive_open(&config, LLAMA, SMALL)};
+	int			rounds = getenv("RAG_TEST_QUICK") ? 400 : 3000;
+	int			live = 0;
+
+	for (int kind = 0; kind < KINDS; kind++)
+	{
+		submit_kind(s.alone, (uint64_t) kind, kind);
+		drive_wait(s.alone, (uint64_t) kind);
+	}
+	for (int i = 0; i < rounds; i++)
+	{
+		for (int k = draw(4); k > 0; k--)
+			disturb(&s, draw(SLOTS));
+		if (draw(200) == 0)
+			unload(&s);
+		drive_step(s.d);
+		for (int slot = 0; slot < SLOTS; slot++)
+			check_slot(&s, slot);
+	}
+	for (int slot = 0; slot < SLOTS; slot++)
+	{
+		if (s.live[slot])
+			drive_wait(s.d, (uint64_t) slot);
+		check_slot(&s, slot);
+		live += s.live[slot];
+	}
+	ok(s.wrong == 0 && s.finished > rounds / 10 && s.cut > rounds / 20,
+	   "%d requests among others have the answer of the request alone (%d wrong), %d were canceled",
+	   s.finished, s.wrong, s.cut);
+	ok(live == 0 && engine_requests(s.d->engine) == 0, "none is left");
+	ok(s.d->bad_frames == 0, "each ended once");
+	ok(drive_statistic(s.d, "kv_blocks_used") == 0 &&
+	   strstr(s.d->answers[DRIVE_REQUESTS - 1].text, "\"kv_blocks_used\": ") != NULL &&
+	   strstr(strstr(s.d->answers[DRIVE_REQUESTS - 1].text, "\"kv_blocks_used\": ") + 1,
+			  "\"kv_blocks_used\": 0") != NULL, "and no block of any model is in use");
+	drive_close(s.alone);
+	drive_close(s.d);
+}
+
+/* ---------------------------------------------------------------------------
+ * Order and sharing
+ * ------------------------------------------------------------------------- */
+
+static void
+test_priority(void)
+{
+	drive	   *d = drive_open(&(engine_config) {.threads = 1}, LLAMA, "{\"max_num_seqs\": 1}");
+	protocol_sampling s = drive_greedy(20);
+
+	for (uint64_t i = 1; i <= 4; i++)
+	{
+		s.priority = i == 4 ? -1 : 0;
+		drive_generate(d, i, "Hello", &s);
+		if (i == 1)
+			while (drive_statistic(d, "running") != 1)
+				drive_step(d);
+	}
+	drive_wait(d, 4);
+	ok(d->answers[1].over && !d->answers[2].over && !d->answers[3].over,
+	   "an urgent request goes before those that wait, not before the one that runs");
+	drive_wait(d, 2);
+	ok(!d->answers[3].over, "the others go in the order of their arrival");
+	ok(drive_wait(d, 3)->code == ENGINE_OK, "until the last");
+	drive_close(d);
+}
+
+/* Requests that come at once with one beginning: it is computed once. */
+static void
+test_shared(void)
+{
+	engine_config config = {.threads = 1,.max_num_batched_tokens = 4096};
+	drive	   *d = drive_open(&config, LLAMA, "{}");
+	protocol_sampling s = drive_greedy(4);
+	char		text[1024];
+	long		total = 0;
+	uint32_t	cached = 0;
+	uint32_t	most = 0;
+
+	for (uint64_t i = 0; i < 16; i++)
+	{
+		snprintf(text, sizeof(text), "You are a cat in a hat, and you answer in rhymes about the "
+				 "rain and the dogs and the cats of the neighbours. Question %d", (int) i);
+		drive_generate(d, i, text, &s);
+	}
+	for (uint64_t i = 0; i < 16; i++)
+	{
+		const protocol_usage *u = &drive_wait(d, i)->usage;
+
+		total += u->prompt_tokens;
+		cached += u->cached_tokens;
+		most = u->cached_tokens > most ? u->cached_tokens : most;
+	}
+	ok(most >= 32 && cached >= 15 * most, "15 of 16 take the beginning from the first (%u tokens each)", most);
+	ok(drive_statistic(d, "prompt_tokens") == total - (long) cached, "and what is cached is not computed");
+	drive_close(d);
+}
+
+/* A request that cannot go on for want of blocks is not forgotten, and the oldest finishes first. */
+static void
+test_preempted(void)
+{
+	drive	   *d = drive_open(&(engine_config) {.threads = 1}, LLAMA,
+							   "{\"max_model_len\": 128, \"kv_cache_tokens\": 128}");
+	protocol_sampling s = drive_greedy(0);
+
+	for (uint64_t i = 1; i <= 3; i++)
+		drive_generate(d, i, "Hello", &s);
+	drive_wait(d, 1);
+	ok(d->answers[1].usage.finish == PROTOCOL_FINISH_LENGTH && !d->answers[3].over,
+	   "with a cache for one the first is not held up");
+	drive_wait(d, 3);
+	ok(drive_wait(d, 2)->over && d->answers[3].length == d->answers[1].length &&
+	   memcmp(d->answers[3].text, d->answers[1].text, d->answers[1].length) == 0 &&
+	   memcmp(d->answers[2].text, d->answers[1].text, d->answers[1].length) == 0,
+	   "and the others say the same later");
+	ok(drive_statistic(d, "preemptions") > 0, "having given their blocks back");
+	drive_close(d);
+}
+
+/* ---------------------------------------------------------------------------
+ * Loading beside running
+ * ------------------------------------------------------------------------- */
+
+static void
+test_loading(void)
+{
+	drive	   *d = drive_open(&(engine_config) {.threads = 1}, LLAMA, "{}");
+	protocol_sampling s = drive_greedy(8);
+	const char *text;
+
+	for (uint64_t i = 1; i <= 3; i++)
+		drive_generate(d, i, "Hello", &s);
+	ok(drive_statistic(d, "waiting") == 3, "requests wait for their model");
+	text = d->answers[DRIVE_REQUESTS - 1].text;
+	ok(strstr(text, "\"state\": \"loading\"") != NULL &&
+	   strstr(strstr(text, "\"uri\"") + 1, "\"uri\"") == NULL, "which is loaded once for all of them");
+	drive_simple(d, PROTOCOL_CANCEL, 2);
+	drive_collect(d);
+	ok(d->answers[2].code == ENGINE_CANCELED && !d->answers[1].over, "one that waits can be canceled");
+	ok(drive_wait(d, 1)->code == ENGINE_OK && drive_wait(d, 3)->code == ENGINE_OK,
+	   "the others are answered");
+	d->uri = "/nowhere";
+	drive_generate(d, 4, "Hello", &s);
+	drive_count(d, 5, "Hello");
+	drive_simple(d, PROTOCOL_LOAD, 6);
+	ok(drive_wait(d, 4)->code == ENGINE_NOT_FOUND && drive_wait(d, 5)->code == ENGINE_NOT_FOUND &&
+	   drive_wait(d, 6)->code == ENGINE_NOT_FOUND, "a load that fails fails all that wait for it");
+	ok(drive_statistic(d, "waiting") == 0 && strstr(d->answers[DRIVE_REQUESTS - 1].text, "nowhere") == NULL,
+	   "and is forgotten");
+	drive_close(d);
+}
+
+/* The engine is closed with everything under way. */
+static void
+test_close(void)
+{
+	drive	   *d = drive_open(&(engine_config) {.threads = 2}, LLAMA, "{}");
+	protocol_sampling s = drive_greedy(0);
+
+	for (uint64_t i = 1; i <= 6; i++)
+		drive_generate(d, i, "Hello", &s);
+	while (drive_statistic(d, "running") <= 0)
+		drive_step(d);
+	d->uri = BERT;
+	drive_simple(d, PROTOCOL_LOAD, 7);
+	drive_count(d, 8, "the cat");
+	ok(engine_requests(d->engine) == 8, "closing an engine with running and loading requests");
+	drive_close(d);
+}
+
+int
+main(void)
+{
+	test_soak();
+	test_priority();
+	test_shared();
+	test_preempted();
+	test_loading();
+	test_close();
+	return tap_done();
+}
