@@ -207,7 +207,8 @@ run_prepare(job *j)
 {
 	request    *r = (request *) j;
 
-	r->failed = !request_prepare(r, &r->error);
+	if (!r->canceled)
+		r->failed = !request_prepare(r, &r->error);
 }
 
 static void
@@ -311,7 +312,7 @@ unload(engine *e, uint64_t id, const char *payload, size_t length, engine_error 
 
 static bool
 accept_request(engine *e, protocol_type type, uint64_t id, const char *payload, size_t length,
-	   engine_error *error)
+			   engine_error *error)
 {
 	protocol_reader in = {.length = length};
 	protocol_model name;
@@ -329,6 +330,8 @@ accept_request(engine *e, protocol_type type, uint64_t id, const char *payload, 
 	memcpy(r->payload, payload, length);
 	in.data = r->payload;
 	protocol_get_model(&in, &name);
+	if (memchr(name.uri, '\0', name.uri_length) || memchr(name.options, '\0', name.options_length))
+		in.failed = true;
 	r->engine = e;
 	r->id = id;
 	r->type = type;

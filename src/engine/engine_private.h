@@ -15,6 +15,8 @@
 #ifndef RAG_ENGINE_ENGINE_PRIVATE_H
 #define RAG_ENGINE_ENGINE_PRIVATE_H
 
+#include <stdatomic.h>
+
 #include "engine/chat.h"
 #include "engine/engine.h"
 #include "engine/graph.h"
@@ -80,7 +82,7 @@ struct request
 	uint64_t	serial;			/* order of arrival */
 	protocol_type type;
 	request_state state;
-	bool		canceled;		/* while a job has it */
+	atomic_bool canceled;		/* while a job has it, which reads this */
 	char	   *payload;		/* the strings below point into it */
 	size_t		length;
 	loaded_model *model;
@@ -141,8 +143,8 @@ struct loaded_model
 	char	   *options_text;
 	engine_error error;
 	bool		failed;
-	uint64_t	unload;			/* the request that waits for the last one to finish */
 	bool		unloading;
+	uint64_t	unload;			/* if so, for this request, which waits for the last user */
 	int			users;			/* what holds it: requests, its load, a step */
 
 	model_options options;

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define DEFAULT_MAX_LEN 4096	/* of a decoder whose own limit is greater */
+#define DEFAULT_KV_TOKENS 8192	/* at least; a short limit still wants room for many sequences */
 #define DEFAULT_MAX_SEQS 32
 #define ENCODER_SEQUENCES 64	/* texts of one step */
 
@@ -55,8 +56,9 @@ choose_limits(loaded_model *m, graph_limits *limits, engine_error *error)
 	limits->pooling = m->options.pooling >= 0 ? (model_pooling) m->options.pooling : c->pooling;
 	if (!encoder)
 	{
-		int			tokens = m->options.kv_cache_tokens ? m->options.kv_cache_tokens :
-			limits->max_len * 2;
+		int			usual = limits->max_len * 2 > DEFAULT_KV_TOKENS ? limits->max_len * 2 :
+			DEFAULT_KV_TOKENS;
+		int			tokens = m->options.kv_cache_tokens ? m->options.kv_cache_tokens : usual;
 
 		if (tokens < limits->max_len)
 			return engine_fail(error, ENGINE_INVALID,
@@ -169,6 +171,10 @@ load(loaded_model *m, engine_error *error)
 						   "the tokenizer has %d tokens, the model only %d embeddings",
 						   tokenizer_vocab_size(m->tokenizer),
 						   model_get_config(m->files)->vocab_size);
+	if (model_get_config(m->files)->labels > 1)
+		return engine_fail(error, ENGINE_UNSUPPORTED,
+						   "the model's classifier has %d labels, but a reranker has one",
+						   model_get_config(m->files)->labels);
 	m->has_chat = chat_format_of(m->tokenizer, &m->chat, &m->chat_error);
 	m->graph = graph_open(&m->engine->device, m->files, &limits, error);
 	if (m->graph == NULL)
@@ -216,6 +222,7 @@ begin_load(engine *e, const protocol_model *name)
 	}
 	m->job.run = run_load;
 	m->job.done = load_done;
+	m->job.is_long = true;
 	m->users = 1;				/* the load, until engine_model_ready */
 	m->next = e->models;
 	e->models = m;
@@ -254,7 +261,7 @@ loaded_leave(loaded_model *m)
 
 	if (--m->users > 0 || !(m->unloading || m->failed))
 		return;
-	if (m->unloading && m->unload != 0)
+	if (m->unloading)
 	{
 		protocol_begin(&e->output, PROTOCOL_DONE, m->unload);
 		protocol_put_usage(&e->output, &(protocol_usage) {0});

@@ -13,6 +13,8 @@
 
 /* Longer payloads are split into tokens by a job: about 10 ms of work */
 #define INLINE_BYTES (64 * 1024)
+/* of one request: each costs some hundred bytes, even if it is empty */
+#define MAX_INPUTS (1 << 20)
 
 bool
 request_needs_job(const request *r)
@@ -45,6 +47,9 @@ allocate_sequences(request *r, uint32_t count, engine_error *error)
 {
 	if (count == 0)
 		return engine_fail(error, ENGINE_PROTOCOL, "the request has no input");
+	if (count > MAX_INPUTS)
+		return engine_fail(error, ENGINE_INVALID, "a request of %u inputs exceeds the limit of %d",
+						   count, MAX_INPUTS);
 	r->sequences = calloc(count, sizeof(*r->sequences));
 	if (r->sequences == NULL)
 		return engine_fail_memory(error, "a request");
@@ -83,6 +88,13 @@ set_tokens(sequence *s, int32_t *ids, size_t count, engine_error *error)
 		return engine_fail(error, ENGINE_TOO_LONG, "the text has more than %d tokens", INT_MAX / 2);
 	s->count = s->prompt = s->capacity = (int) count;
 	return true;
+}
+
+/* A request that nobody waits for any more is not worth its job. */
+static bool
+still_wanted(request *r, engine_error *error)
+{
+	return !r->canceled || engine_fail(error, ENGINE_CANCELED, "the request was canceled");
 }
 
 /* A text that is too long for the encoder: an error, or the model's option to cut it. */
@@ -161,7 +173,8 @@ prepare_embed(request *r, protocol_reader *in, engine_error *error)
 
 		if (in->failed)
 			return wrong_frame(error);
-		if (!encode_with_prefix(m, prefix, text, length, &r->sequences[i], error) ||
+		if (!still_wanted(r, error) ||
+			!encode_with_prefix(m, prefix, text, length, &r->sequences[i], error) ||
 			!fit_encoder(m, &r->sequences[i], error))
 			return false;
 	}
@@ -195,7 +208,8 @@ prepare_rerank(request *r, protocol_reader *in, engine_error *error)
 
 		if (in->failed)
 			return wrong_frame(error);
-		if (!tokenizer_encode_pair(m->tokenizer, query, query_length, text, length,
+		if (!still_wanted(r, error) ||
+			!tokenizer_encode_pair(m->tokenizer, query, query_length, text, length,
 								   m->options.truncate ? m->info.max_model_len : 0, &ids,
 								   &s->types, &tokens, error) ||
 			!set_tokens(s, ids, tokens, error) || !fit_encoder(m, s, error))
