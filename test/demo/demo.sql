@@ -11,7 +11,7 @@
 CREATE EXTENSION rag;
 -- a chunk of 512 characters may have more tokens than the model takes: then its end does not count
 SELECT rag.load_model('embedder', :'embed', options => '{"overflow": "truncate"}') \g /dev/null
-SELECT rag.load_model('writer', :'model', options => '{"max_model_len": 2048}') \g /dev/null
+SELECT rag.load_model('writer', :'model') \g /dev/null
 SET rag.embedding_model = 'embedder';
 SET rag.generation_model = 'writer';
 SELECT name, kind, architecture, dimensions, max_model_len FROM rag.model ORDER BY name;
