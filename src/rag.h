@@ -13,6 +13,7 @@
 
 #include "access/transam.h"
 #include "commands/vacuum.h"
+#include "nodes/pathnodes.h"
 #include "utils/guc.h"
 #include "utils/guc_tables.h"
 #include "utils/rel.h"
@@ -100,6 +101,16 @@ RagXidIsPast(FullTransactionId xid)
 	return GlobalVisCheckRemovableFullXid(NULL, xid);
 #else
 	return TransactionIdPrecedes(XidFromFullTransactionId(xid), RecentGlobalXmin);
+#endif
+}
+
+/* Makes a path the last that the planner takes. Since 18 one that is disabled beats one
+ * of infinite cost that is not, so it has to be disabled more than any other. */
+static inline void
+RagDisablePath(Path *path)
+{
+#if PG_VERSION_NUM >= 180000
+	path->disabled_nodes = 2;
 #endif
 }
 

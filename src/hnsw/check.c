@@ -11,6 +11,7 @@
 #include <math.h>
 
 #include "access/table.h"
+#include "access/tableam.h"
 #include "access/xlog.h"
 #include "catalog/index.h"
 #include "catalog/pg_class.h"
@@ -20,6 +21,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 #include "hnsw/hnsw.h"
 
@@ -33,6 +35,7 @@ typedef struct CheckedNode
 
 typedef struct Check
 {
+	Relation	heap;
 	Relation	index;
 	HnswMeta	meta;
 	HnswSupport support;
@@ -333,6 +336,28 @@ CheckEntry(Check *check)
 			   check->meta.entry_level);
 }
 
+/*
+ * Does the node hold a row that a query can see? An insert that a crash or an error has
+ * cut short leaves a node behind that is not linked from all sides; its row is dead.
+ */
+static bool
+HasVisibleRow(Check *check, HnswNode node)
+{
+	HnswRows	rows = {.context = CurrentMemoryContext};
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	bool		visible = false;
+
+	HnswPageStoreRows(check->store, node, &rows);
+	for (int i = 0; i < rows.count && !visible; i++)
+	{
+		ItemPointerData row = rows.rows[i];
+
+		visible = table_index_fetch_tuple_check(check->heap, &row, snapshot, NULL);
+	}
+	UnregisterSnapshot(snapshot);
+	return visible;
+}
+
 static void
 CheckReachability(Check *check)
 {
@@ -342,12 +367,14 @@ CheckReachability(Check *check)
 	for (int64 i = 0; i < check->count; i++)
 	{
 		const CheckedNode *node = &check->nodes[i];
+		bool		reached = HnswNodeSetHas(&reach.set, node->node);
 
-		if (!node->live)
+		if (!node->live || (reached && node->level <= check->meta.entry_level) ||
+			!HasVisibleRow(check, node->node))
 			continue;
-		if (!HnswNodeSetHas(&reach.set, node->node))
+		if (!reached)
 			Report(check, node->node, "no path leads to the node");
-		if (node->level > check->meta.entry_level)
+		else
 			Report(check, node->node, "node is on level %d, above the entry point", node->level);
 	}
 }
@@ -405,10 +432,9 @@ Datum
 rag_hnsw_check(PG_FUNCTION_ARGS)
 {
 	Check		check = {.result = StartResult(fcinfo)};
-	Relation	heap;
 	BlockNumber blocks;
 
-	check.index = OpenIndex(PG_GETARG_OID(0), &heap);
+	check.index = OpenIndex(PG_GETARG_OID(0), &check.heap);
 	HnswReadMeta(check.index, &check.meta);
 	HnswInitSupport(&check.support, check.index);
 	check.store = HnswPageStore(check.index, &check.support, false, CurrentMemoryContext);
@@ -425,6 +451,6 @@ rag_hnsw_check(PG_FUNCTION_ARGS)
 	CheckReachability(&check);
 
 	index_close(check.index, NoLock);
-	table_close(heap, NoLock);
+	table_close(check.heap, NoLock);
 	return (Datum) 0;
 }

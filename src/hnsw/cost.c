@@ -31,7 +31,6 @@ EvaluatedNodes(double n, int m, int ef)
 	return Min(levels * m + 2.0 * m * ef * fresh, n);
 }
 
-/* Room for one row: with one element on a page or two, about as many pages as nodes. */
 static int
 IndexM(Oid oid)
 {
@@ -63,6 +62,7 @@ hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count, Cost *st
 		*selectivity = 0;
 		*correlation = 0;
 		*pages = 0;
+		RagDisablePath(&path->path);
 		return;
 	}
 

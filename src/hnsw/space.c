@@ -18,6 +18,7 @@
 /* Only a page that is all free is recorded with so much room. */
 #define WHOLE_PAGE MaxHeapTupleSize
 
+/* The page is locked before anybody else can see it. */
 static Buffer
 ExtendIndex(Relation index, ForkNumber fork)
 {
@@ -26,8 +27,7 @@ ExtendIndex(Relation index, ForkNumber fork)
 
 	if (shared)
 		LockRelationForExtension(index, ExclusiveLock);
-	buffer = ReadBufferExtended(index, fork, P_NEW, RBM_NORMAL, NULL);
-	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	buffer = ReadBufferExtended(index, fork, P_NEW, RBM_ZERO_AND_LOCK, NULL);
 	if (shared)
 		UnlockRelationForExtension(index, ExclusiveLock);
 	return buffer;
