@@ -35,6 +35,8 @@ typedef struct drive
 	drive_answer answers[DRIVE_REQUESTS];
 	const char *uri;
 	const char *options;
+	bool		hold;			/* the next frame waits in held for drive_release */
+	protocol_writer held;
 	int			bad_frames;		/* malformed, of an unknown type, or for a request that is over */
 } drive;
 
@@ -58,6 +60,7 @@ static void
 drive_close(drive *d)
 {
 	engine_close(d->engine);
+	free(d->held.data);
 	for (int i = 0; i < DRIVE_REQUESTS; i++)
 	{
 		free(d->answers[i].text);
@@ -185,15 +188,25 @@ drive_wait(drive *d, uint64_t request)
 	return a;
 }
 
+/* Submits the frame that was held. It stays allocated until the next one. */
 static void
-drive_send(drive *d, protocol_writer *w)
+drive_release(drive *d)
 {
 	protocol_header header;
 
+	memcpy(&header, d->held.data, sizeof(header));
+	engine_submit(d->engine, header.type, header.request, d->held.data + sizeof(header), header.length);
+	d->hold = false;
+}
+
+static void
+drive_send(drive *d, protocol_writer *w)
+{
 	protocol_end(w);
-	memcpy(&header, w->data, sizeof(header));
-	engine_submit(d->engine, header.type, header.request, w->data + sizeof(header), header.length);
-	free(w->data);
+	free(d->held.data);
+	d->held = *w;
+	if (!d->hold)
+		drive_release(d);
 }
 
 static void
@@ -229,6 +242,21 @@ drive_embed(drive *d, uint64_t request, int count, const char *const *texts, uin
 	protocol_put_u32(&w, (uint32_t) count);
 	for (int i = 0; i < count; i++)
 		protocol_put_string(&w, texts[i], strlen(texts[i]));
+	drive_send(d, &w);
+}
+
+__attribute__((unused))
+static void
+drive_rerank(drive *d, uint64_t request, const char *query, int count, const char *const *documents)
+{
+	protocol_writer w = {0};
+
+	protocol_begin(&w, PROTOCOL_RERANK, request);
+	drive_model(d, &w);
+	protocol_put_string(&w, query, strlen(query));
+	protocol_put_u32(&w, (uint32_t) count);
+	for (int i = 0; i < count; i++)
+		protocol_put_string(&w, documents[i], strlen(documents[i]));
 	drive_send(d, &w);
 }
 

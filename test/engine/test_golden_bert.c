@@ -1,10 +1,12 @@
 /*
- * test_golden_bert.c: the BERT graph against PyTorch in f32 (all-MiniLM-L6-v2), alone and packed.
+ * test_golden_bert.c: the BERT graph against PyTorch in f32: all-MiniLM-L6-v2, alone and packed; scores of
+ * a cross-encoder with random weights (its vocabulary cut down to what its texts need), by request.
  */
 #include "tap.h"
 
 #include <math.h>
 
+#include "drive.h"
 #include "golden.h"
 
 #define WIDTH 384
@@ -90,6 +92,50 @@ test_packed(golden_model *g, const json_value *items, const float *alone)
 	ok(same, "packed with others: the same bits");
 }
 
+#define CROSS_ENCODER "test/data/tiny-models/tiny_cross_encoder"
+
+/* Every document is ranked for the query of each item; the item's own score is known. */
+static void
+test_cross_encoder(void)
+{
+	json	   *golden = golden_read(CROSS_ENCODER ".json");
+	drive	   *d = drive_open(&(engine_config) {.threads = 2}, CROSS_ENCODER,
+							   "{\"overflow\": \"truncate\"}");
+	const char *documents[16];
+	int			count = 0;
+	int			i = 0;
+	double		worst = 0;
+	bool		counted = true;
+
+	for (const json_value *v = golden ? json_root(golden)->child : NULL; v; v = v->next)
+		documents[count++] = json_get(v, "doc")->string;
+	for (const json_value *v = golden ? json_root(golden)->child : NULL; v; v = v->next, i++)
+	{
+		drive_answer *together = &d->answers[2 * i];
+		drive_answer *alone = &d->answers[2 * i + 1];
+
+		drive_rerank(d, (uint64_t) (2 * i), json_get(v, "query")->string, count, documents);
+		drive_rerank(d, (uint64_t) (2 * i + 1), json_get(v, "query")->string, 1, &documents[i]);
+		drive_wait(d, (uint64_t) (2 * i));
+		drive_wait(d, (uint64_t) (2 * i + 1));
+		if (together->width != count || alone->width != 1 || together->vectors[i] != alone->vectors[0])
+		{
+			tap_note("%s%s", together->message, alone->message);
+			worst = INFINITY;
+			continue;
+		}
+		worst = fmax(worst, fabs(alone->vectors[0] - json_get_number(v, "logit", 1e9)));
+		counted &= alone->usage.prompt_tokens == (uint32_t) json_get_number(v, "n_ids", 0);
+	}
+	ok(count > 3 && worst < 1e-4, "cross-encoder: %d scores alone and together, greatest difference %.2g",
+	   count, worst);
+	ok(counted, "of as many tokens");
+	drive_embed(d, 100, 1, documents, 0);
+	ok(drive_wait(d, 100)->code == ENGINE_INVALID, "embedding with it: %s", d->answers[100].message);
+	drive_close(d);
+	json_free(golden);
+}
+
 int
 main(void)
 {
@@ -99,6 +145,7 @@ main(void)
 	json	   *golden;
 	float		alone[16 * WIDTH];
 
+	test_cross_encoder();
 	if (!models || !*models)
 	{
 		tap_skip("MiniLM: RAG_TEST_MODELS is not set");
