@@ -5,7 +5,7 @@
 
 #include <math.h>
 #include <stddef.h>
-#include <stdlib.h>
+#include <string.h>
 
 /* Philox4x32-10 of Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (2011). */
 static void
@@ -93,17 +93,6 @@ log_sum_exp(const float *logits, int vocab, float max)
 }
 
 /* Descending by logit, ascending by id among equals: a total order. */
-static int
-compare_candidates(const void *a, const void *b)
-{
-	const sampler_candidate *x = a,
-			   *y = b;
-
-	if (x->logit != y->logit)
-		return x->logit > y->logit ? -1 : 1;
-	return x->id < y->id ? -1 : x->id > y->id;
-}
-
 static bool
 ranks_before(const sampler_candidate *a, const sampler_candidate *b)
 {
@@ -146,43 +135,126 @@ select_first(sampler_candidate *c, int n, int k)
 	}
 }
 
+/* All finite logits. */
+static int
+collect_all(const float *logits, int vocab, sampler_candidate *out)
+{
+	int			n = 0;
+
+	for (int i = 0; i < vocab; i++)
+	{
+		if (isfinite(logits[i]))
+			out[n++] = (sampler_candidate) {.logit = logits[i],.id = i};
+	}
+	return n;
+}
+
+/*
+ * The k first of the finite logits, or all if there are fewer. Looks at each once: twice
+ * k are kept at most, and what the k first of those rule out is passed over from then on.
+ */
+static int
+collect_first(const float *logits, int vocab, int k, sampler_candidate *out)
+{
+	int			n = 0;
+	float		least = -INFINITY;	/* among equals the lower id has come already */
+
+	if (k > vocab / 2)
+		n = collect_all(logits, vocab, out);
+	else
+	{
+		for (int i = 0; i < vocab; i++)
+		{
+			if (!isfinite(logits[i]) || logits[i] <= least)
+				continue;
+			out[n++] = (sampler_candidate) {.logit = logits[i],.id = i};
+			if (n == 2 * k)
+			{
+				select_first(out, n, k);
+				n = k;
+				least = out[k - 1].logit;
+			}
+		}
+	}
+	if (n <= k)
+		return n;
+	select_first(out, n, k);
+	return k;
+}
+
 /* Weight of a candidate relative to the greatest logit, after temperature. */
 static double
 weight_of(float logit, float max, float temperature)
 {
-	return exp((double) (logit - max) / temperature);
+	double		x = (double) (logit - max) / temperature;
+
+	/* one in 10^20 is as good as never, and costs as much as the others */
+	return x < -46 ? 0 : exp(x);
 }
 
+/* Puts c[at] to its place in a heap of n whose root ranks before all others. */
+static void
+sift_down(sampler_candidate *c, int n, int at)
+{
+	sampler_candidate moved = c[at];
+
+	for (int child = 2 * at + 1; child < n; child = 2 * at + 1)
+	{
+		if (child + 1 < n && ranks_before(&c[child + 1], &c[child]))
+			child++;
+		if (!ranks_before(&c[child], &moved))
+			break;
+		c[at] = c[child];
+		at = child;
+	}
+	c[at] = moved;
+}
+
+/* The head of the distribution, in which top_p lies as a rule: at least this weight. */
+#define HEAD_WEIGHT 1e-5
+
 /*
- * Keeps the fewest first candidates that hold top_p of the total weight, sorted. Few do,
- * as a rule, so the list is not sorted as a whole: a growing head of it is.
+ * Keeps the fewest first candidates that hold top_p of the total weight. They come from
+ * a heap one by one: of the head, or of all where that does not hold enough.
  */
 static int
 keep_top_p(sampler_candidate *c, int n, float max, const sampler_params *params)
 {
 	double		total = 0;
+	double		head_total = 0;
 	double		sum = 0;
-	int			sorted = 0;
+	int			head = 0;
+	int			rest;
 
-	for (int i = 0; i < n; i++)
-		total += weight_of(c[i].logit, max, params->temperature);
 	for (int i = 0; i < n; i++)
 	{
-		if (i == sorted)
-		{
-			int			head = sorted == 0 ? 64 : sorted * 8;
+		double		weight = weight_of(c[i].logit, max, params->temperature);
 
-			if (head > n - sorted)
-				head = n - sorted;
-			select_first(c + sorted, n - sorted, head);
-			qsort(c + sorted, (size_t) head, sizeof(*c), compare_candidates);
-			sorted += head;
+		total += weight;
+		if (weight >= HEAD_WEIGHT)
+		{
+			sampler_candidate swap = c[head];
+
+			head_total += weight;
+			c[head++] = c[i];
+			c[i] = swap;
 		}
-		sum += weight_of(c[i].logit, max, params->temperature);
-		if (sum >= params->top_p * total)
-			return i + 1;
 	}
-	return n;
+	if (head_total >= params->top_p * total)
+		n = head;
+	for (int i = n / 2 - 1; i >= 0; i--)
+		sift_down(c, n, i);
+	for (rest = n; rest > 0 && sum < params->top_p * total; rest--)
+	{
+		sampler_candidate first = c[0];
+
+		sum += weight_of(first.logit, max, params->temperature);
+		c[0] = c[rest - 1];
+		c[rest - 1] = first;
+		sift_down(c, rest - 1, 0);
+	}
+	memmove(c, c + rest, (size_t) (n - rest) * sizeof(*c));
+	return n - rest;
 }
 
 static int
@@ -221,7 +293,6 @@ sampler_pick(float *logits, int vocab, const sampler_params *params, sampler_can
 			 sampler_result *result)
 {
 	int			best;
-	int			n = 0;
 	float		max;
 
 	apply_penalties(logits, vocab, params);
@@ -234,17 +305,10 @@ sampler_pick(float *logits, int vocab, const sampler_params *params, sampler_can
 
 	if (params->temperature > 0)
 	{
-		for (int i = 0; i < vocab; i++)
-		{
-			if (isfinite(logits[i]))
-				scratch[n++] = (sampler_candidate) {.logit = logits[i],.id = i};
-		}
-		if (params->top_k > 0 && params->top_k < n)
-		{
-			select_first(scratch, n, params->top_k);
-			n = params->top_k;
-			qsort(scratch, (size_t) n, sizeof(*scratch), compare_candidates);
-		}
+		int			n = params->top_k > 0 ?
+			collect_first(logits, vocab, params->top_k, scratch) :
+			collect_all(logits, vocab, scratch);
+
 		if (params->top_p < 1)
 			n = keep_top_p(scratch, n, max, params);
 		if (params->min_p > 0)

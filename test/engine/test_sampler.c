@@ -67,6 +67,8 @@ expected(const float *logits, const sampler_params *p, double *out)
 		out[all[i].id] = w[i] / total;
 }
 
+static bool with_ties;			/* logits are whole numbers: many are equal */
+
 static void
 check_distribution(const char *name, sampler_params params)
 {
@@ -79,6 +81,8 @@ check_distribution(const char *name, sampler_params params)
 	bool		outside = false;
 
 	make_logits(logits, 7);
+	for (int i = 0; with_ties && i < VOCAB; i++)
+		logits[i] = rintf(logits[i]);
 	expected(logits, &params, want);
 	params.seed = 99;
 	for (int i = 0; i < DRAWS; i++)
@@ -149,6 +153,25 @@ test_seed(void)
 	ok(differ > 150, "another step draws anew");
 }
 
+/*
+ * The first 9 bits of the draw among 512 equal logits. For key and counter 0 the generator's first
+ * word is 6627e8d5 (known-answer test of Random123); the other by a second implementation.
+ */
+static void
+test_generator(void)
+{
+	float		logits[512] = {0};
+	sampler_params p = neutral;
+	sampler_result r;
+
+	sampler_pick(logits, 512, &p, scratch, &r);
+	ok(r.token == 0x6627E8D5 >> 23, "Philox4x32-10: key 0, counter 0");
+	p.seed = UINT64_C(0x0123456789ABCDEF);
+	p.step = UINT64_C(0x1000000005);
+	sampler_pick(logits, 512, &p, scratch, &r);
+	ok(r.token == 140, "all bits of key and counter");
+}
+
 static void
 test_penalties(void)
 {
@@ -173,6 +196,7 @@ main(void)
 
 	test_greedy();
 	test_seed();
+	test_generator();
 	test_penalties();
 	check_distribution("all tokens", p);
 	p.temperature = 0.6f;
@@ -189,5 +213,19 @@ main(void)
 	check_distribution("min_p 0.1", p);
 	p = (sampler_params) {.temperature = 1.5f,.top_k = 300,.top_p = 0.95f,.min_p = 0.02f,.repetition_penalty = 1};
 	check_distribution("all three", p);
+	p.top_p = 1;
+	p.top_k = 700;
+	check_distribution("most of all", p);
+	with_ties = true;
+	p = neutral;
+	p.top_k = 130;
+	check_distribution("top_k 130 within equals", p);
+	p.top_k = 0;
+	p.top_p = 0.7f;
+	check_distribution("top_p 0.7 within equals", p);
+	p.temperature = 8;
+	check_distribution("top_p 0.7 of nearly equals", p);
+	p.top_k = 1;
+	check_distribution("top_k 1", p);
 	return tap_done();
 }
