@@ -118,12 +118,11 @@ my $load = RagNode->start_load(
 		"INSERT INTO s SELECT 10 * i + 1, (SELECT array_agg(random()) FROM generate_series(1, 8 + 0 * i))::vector FROM generate_series(1, 50) i;\n",
 		"VACUUM s;\n"
 	]);
-sleep 6;
-my $output = RagNode->end_load($load);
-unlike($output, qr/ERROR/, 'no scan missed a row') or diag $output;
-ok( $node->poll_query_until('postgres', q{SELECT idx_scan > 20 AND n_tup_ins > 1000 AND n_tup_del > 0 AND vacuum_count > 0
+ok( $node->poll_query_until('postgres', q{SELECT idx_scan > 100 AND n_tup_ins > 1500 AND n_tup_del > 0 AND vacuum_count > 1
 	FROM pg_stat_user_tables WHERE relname = 's'}),
 	'there were scans, inserts, deletes and vacuums');
+my $output = RagNode->end_load($load);
+unlike($output, qr/ERROR/, 'no scan missed a row') or diag $output;
 is($node->safe_psql('postgres', "SELECT * FROM rag.hnsw_check('s_idx')"), '', 'the index is sound after that');
 
 $node->stop;
