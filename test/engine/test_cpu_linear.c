@@ -2,6 +2,8 @@
  * test_cpu_linear.c: linear() and embed() of every weight type on every instruction set,
  * against sums in double precision; and bit by bit the same for any number of rows.
  */
+#include <pthread.h>
+
 #include "cpu_test.h"
 
 /* The input as the kernels see it: f32, or quantised to 8 bits in blocks of 32. */
@@ -407,6 +409,60 @@ test_integers(backend_device *d, const char *isa)
 	backend_cpu()->close(portable);
 }
 
+typedef struct loader
+{
+	backend_device *d;
+	const linear_case *c;
+	const linear_data *data;
+	bool		good;
+} loader;
+
+static void *
+load_weights(void *arg)
+{
+	loader	   *l = arg;
+
+	l->good = true;
+	for (int i = 0; i < 20; i++)
+	{
+		backend_weight *w = upload(l->d, l->c, l->data);
+
+		l->good &= w != NULL;
+		backend_cpu()->free_weight(l->d, w);
+	}
+	return NULL;
+}
+
+/* Weights come and go on another thread while this one computes. */
+static void
+test_loading(backend_device *d, const char *isa)
+{
+	linear_case c = {.types = {TYPE_Q4_K, TYPE_F32}, .outputs = {100, 50}, .parts = 2,
+	.columns = 256, .rows = 20};
+	linear_data data;
+	loader		l = {.d = d, .c = &c, .data = &data};
+	float	   *again;
+	pthread_t	thread;
+	backend_weight *w;
+	bool		good;
+	bool		started;
+
+	make_data(&c, &data);
+	again = malloc(sizeof(float) * (size_t) (c.rows * data.outputs));
+	w = upload(d, &c, &data);
+	good = w != NULL && run_linear(d, &c, &data, w, 0, c.rows, data.out);
+	started = good && pthread_create(&thread, NULL, load_weights, &l) == 0;
+	for (int i = 0; i < 20 && started; i++)
+		good &= run_linear(d, &c, &data, w, 0, c.rows, again) &&
+			memcmp(again, data.out, sizeof(float) * (size_t) (c.rows * data.outputs)) == 0;
+	if (started)
+		pthread_join(thread, NULL);
+	ok(started && good && l.good, "%s: weights are loaded while steps run", isa);
+	backend_cpu()->free_weight(d, w);
+	free(again);
+	free_data(&c, &data);
+}
+
 static void
 test_all(backend_device *d, const char *isa)
 {
@@ -415,6 +471,7 @@ test_all(backend_device *d, const char *isa)
 	test_many_rows(d, isa);
 	test_ranges(d, isa);
 	test_integers(d, isa);
+	test_loading(d, isa);
 	test_gather_rows(d, isa);
 	test_errors(d, isa);
 }
