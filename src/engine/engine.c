@@ -198,8 +198,7 @@ run_request(request *r)
 		request_finish(r);
 		return;
 	}
-	for (uint32_t i = 0; i < r->sequence_count; i++)
-		queue_insert(&r->model->waiting, &r->sequences[i]);
+	queue_insert_request(&r->model->waiting, r);
 }
 
 static void

@@ -34,6 +34,7 @@ struct sequence
 {
 	request    *owner;
 	uint32_t	index;			/* of the input in its request */
+	uint64_t	due;			/* its place among others: in steps of the model */
 	sequence_queue *queue;		/* of the model, or NULL */
 	sequence   *next;
 	sequence   *previous;
@@ -208,8 +209,9 @@ extern void request_free(request *r);
 /* schedule.c */
 extern void queue_append(sequence_queue *q, sequence *s);
 extern void queue_remove(sequence *s);
-/* By priority, then by arrival. */
+/* By priority, then as schedule.c says. */
 extern void queue_insert(sequence_queue *q, sequence *s);
+extern void queue_insert_request(sequence_queue *q, request *r);
 extern bool schedule_encoder(loaded_model *m);
 extern bool schedule_decoder(loaded_model *m);
 /* Gives back the blocks; what was computed is forgotten. */

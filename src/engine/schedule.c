@@ -8,6 +8,10 @@
  * newest sequence that is not in the step yet gives its blocks back and is computed again
  * later. The oldest sequence can always go on, since a sequence is accepted only if the
  * whole cache can hold it.
+ *
+ * A request of many texts does not hold up those that come after it: its text number i
+ * waits as if it had arrived i steps later. So others go before most of what it has left,
+ * and it gets its turn however many they are.
  */
 #include "engine/engine_private.h"
 
@@ -50,32 +54,55 @@ goes_before(const sequence *a, const sequence *b)
 {
 	if (a->owner->priority != b->owner->priority)
 		return a->owner->priority < b->owner->priority;
+	if (a->due != b->due)
+		return a->due < b->due;
 	if (a->owner->serial != b->owner->serial)
 		return a->owner->serial < b->owner->serial;
 	return a->index < b->index;
 }
 
-void
-queue_insert(sequence_queue *q, sequence *s)
+/* To its place, which lies behind `after` (NULL: anywhere). */
+static void
+insert_behind(sequence_queue *q, sequence *s, sequence *after)
 {
-	sequence   *after = q->last;
+	sequence   *next;
 
-	while (after && goes_before(s, after))
-		after = after->previous;
-	if (after == q->last)
+	/* the usual case */
+	if (q->last == NULL || !goes_before(s, q->last))
 	{
 		queue_append(q, s);
 		return;
 	}
-	s->previous = after;
-	s->next = after ? after->next : q->first;
-	s->next->previous = s;
-	if (after)
-		after->next = s;
+	next = after ? after->next : q->first;
+	while (!goes_before(s, next))
+		next = next->next;
+	s->next = next;
+	s->previous = next->previous;
+	next->previous = s;
+	if (s->previous)
+		s->previous->next = s;
 	else
 		q->first = s;
 	q->count++;
 	s->queue = q;
+}
+
+void
+queue_insert(sequence_queue *q, sequence *s)
+{
+	insert_behind(q, s, NULL);
+}
+
+void
+queue_insert_request(sequence_queue *q, request *r)
+{
+	uint64_t	now = r->model->statistics.steps;
+
+	for (uint32_t i = 0; i < r->sequence_count; i++)
+	{
+		r->sequences[i].due = now + i;
+		insert_behind(q, &r->sequences[i], i > 0 ? &r->sequences[i - 1] : NULL);
+	}
 }
 
 /* The arrays behind the batch, which the graph sees as constant. */

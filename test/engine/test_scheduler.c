@@ -265,6 +265,43 @@ test_preempted(void)
 	drive_close(d);
 }
 
+/* A request of very many texts and single ones beside it: neither waits for the other's end. */
+static void
+test_fair(void)
+{
+	drive	   *d = drive_open(&(engine_config) {.threads = 1,.max_num_batched_tokens = 64}, BERT, "{}");
+	const char *texts[4000];
+	uint64_t	single = 2;
+	int			steps = 0;
+
+	for (int i = 0; i < 4000; i++)
+		texts[i] = "the cat is a dog";
+	drive_simple(d, PROTOCOL_LOAD, 0);
+	drive_wait(d, 0);
+	drive_embed(d, 1, 4000, texts, 0);
+	while (d->answers[1].vector_count == 0)
+		drive_step(d);
+	drive_embed(d, 2, 1, texts, 0);
+	drive_embed(d, 3, 2, texts, 0);
+	for (; steps < 5 && !(d->answers[2].over && d->answers[3].over); steps++)
+		drive_step(d);
+	ok(steps < 5 && !d->answers[1].over, "few texts beside 4000 are done after %d steps", steps);
+
+	/* twice as many single texts as can be computed: the last of twenty texts waits as if it came with the 400th */
+	drive_simple(d, PROTOCOL_CANCEL, 1);
+	drive_embed(d, 900, 20, texts, 0);
+	for (steps = 0; steps < 100 && !d->answers[900].over; steps++)
+	{
+		for (int i = 0; i < 20; i++)
+			drive_embed(d, 4 + single++ % 800, 1, texts, 0);
+		drive_step(d);
+		for (int i = 4; i < 804; i++)
+			d->answers[i].over = false;
+	}
+	ok(steps > 3 && steps < 60, "twenty texts beside ever more single ones are done after %d steps", steps);
+	drive_close(d);
+}
+
 /* ---------------------------------------------------------------------------
  * Loading beside running
  * ------------------------------------------------------------------------- */
@@ -323,6 +360,7 @@ main(void)
 	test_priority();
 	test_shared();
 	test_preempted();
+	test_fair();
 	test_loading();
 	test_close();
 	return tap_done();
