@@ -366,8 +366,8 @@ test_causal(backend_device *d, const char *isa, const shape *s)
 	error = attention_error(&w, &alone, true);
 	ok(good && rotation < 1e-6 && error < 2e-5,
 	   "%s: causal,%s %d heads over %d of %d, rope %d%s, blocks of %d: errors %.2g, %.2g", isa,
-	   s->f32 ? " f32 cache," : "", s->heads, s->kv_heads, s->head_size, s->rope_dims, s->interleaved ? " interleaved" : "",
-	   s->block_size, rotation, error);
+	   s->f32 ? " f32 cache," : "", s->heads, s->kv_heads, s->head_size, s->rope_dims,
+	   s->interleaved ? " interleaved" : "", s->block_size, rotation, error);
 	good = run_causal(d, &w, true, 0, &mixed) && same_output(&w, &alone, &mixed);
 	for (int chunk = 1; chunk < LONGEST; chunk = chunk * 5 + 2)
 	{

@@ -150,31 +150,54 @@ high_plane(const packed_layout *layout, size_t j, unsigned *shift)
 	return group / 4;
 }
 
+/* The four bytes of output n in each of `count` rows of a panel, from 4 * count bytes. */
+static void
+put_groups(uint8_t *to, size_t n, const uint8_t *from, size_t count)
+{
+	for (size_t g = 0; g < count; g++)
+		memcpy(to + g * PANEL_OUTPUTS * 4 + n * 4, from + g * 4, 4);
+}
+
+/* Bits 4 and up of all columns: those of one byte's column t in every group side by side. */
+static void
+put_high_bits(uint8_t *to, size_t n, const uint8_t *q, int high_bits)
+{
+	uint8_t		planes[2][4] = {{0}};
+
+	for (size_t g = 0; g < QUANT_GROUPS; g++)
+	{
+		for (size_t t = 0; t < 4; t++)
+		{
+			unsigned	high = q[g * 4 + t] >> 4;
+
+			if (high_bits == 1)
+				planes[0][t] = (uint8_t) (planes[0][t] | high << g);
+			else
+				planes[g / 4][t] = (uint8_t) (planes[g / 4][t] | high << g % 4 * 2);
+		}
+	}
+	for (int i = 0; i < high_bits; i++)
+		memcpy(to + i * PACKED_BITS + n * 4, planes[i], 4);
+}
+
 void
 raw_block_pack(const raw_block *block, const packed_layout *layout, uint8_t *panel, size_t b,
 			   size_t n)
 {
 	uint8_t    *p = panel + packed_block_offset(layout, b);
 	uint8_t    *scales = layout->super_bytes > 0 ? panel + packed_super_offset(layout, b) : p;
+	uint8_t		nibbles[QUANT_COLUMNS / 2];
 
-	for (size_t j = 0; j < QUANT_COLUMNS; j++)
+	if (block->type == TYPE_Q8_0)
+		put_groups(p, n, block->q, QUANT_GROUPS);
+	else
 	{
-		size_t		at = n * 4 + j % 4;
-
-		if (block->type == TYPE_Q8_0)
-			p[j / 4 * PANEL_OUTPUTS * 4 + at] = block->q[j];
-		else
-			p[j / 4 % 4 * PANEL_OUTPUTS * 4 + at] |=
-				(uint8_t) ((block->q[j] & 0x0F) << (j < 16 ? 0 : 4));
-		if (layout->high_bits > 0)
-		{
-			unsigned	shift;
-			size_t		plane = high_plane(layout, j, &shift);
-
-			p[(size_t) layout->high + plane * PACKED_BITS + at] |=
-				(uint8_t) (block->q[j] >> 4 << shift);
-		}
+		for (int j = 0; j < QUANT_COLUMNS / 2; j++)
+			nibbles[j] = (uint8_t) ((block->q[j] & 0x0F) | block->q[j + 16] << 4);
+		put_groups(p, n, nibbles, QUANT_GROUPS / 2);
 	}
+	if (layout->high_bits > 0)
+		put_high_bits(p + layout->high, n, block->q, layout->high_bits);
 	memcpy(scales + layout->scale + n * 2, &block->scale, 2);
 	if (layout->min >= 0)
 		memcpy(scales + layout->min + n * 2, &block->min, 2);

@@ -26,7 +26,7 @@ typedef struct raw_block
 /* Block b of the row at `row`, as in a file. */
 extern void raw_block_read(tensor_type type, const uint8_t *row, size_t b, raw_block *out);
 
-/* The same from and to output n of a panel. Its bits there must be 0 before. */
+/* The same from and to output n of a panel. */
 extern void raw_block_unpack(tensor_type type, const packed_layout *layout, const uint8_t *panel,
 							 size_t b, size_t n, raw_block *out);
 extern void raw_block_pack(const raw_block *block, const packed_layout *layout, uint8_t *panel,

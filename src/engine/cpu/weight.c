@@ -51,11 +51,11 @@ check_part(const model_tensor *t, const model_tensor *first, engine_error *error
 	return true;
 }
 
-static void
-pack_float(weight_part *part, const model_tensor *t)
+/* size is a constant at every call: bytes of an element */
+static inline __attribute__((always_inline)) void
+pack_elements(weight_part *part, const model_tensor *t, const size_t size)
 {
 	size_t		columns = (size_t) t->columns;
-	size_t		size = t->type == TYPE_F32 ? 4 : 2;
 
 	for (size_t row = 0; row < (size_t) part->rows; row++)
 	{
@@ -66,6 +66,15 @@ pack_float(weight_part *part, const model_tensor *t)
 		for (size_t k = 0; k < columns; k++)
 			memcpy(to + k * PANEL_OUTPUTS * size, from + k * size, size);
 	}
+}
+
+static void
+pack_float(weight_part *part, const model_tensor *t)
+{
+	if (t->type == TYPE_F32)
+		pack_elements(part, t, 4);
+	else
+		pack_elements(part, t, 2);
 }
 
 static void
