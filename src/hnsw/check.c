@@ -3,8 +3,9 @@
  *
  * Writers are locked out, so that what is seen is one state: every page and node is
  * well-formed; links lead to nodes that are there and are on that level; every living
- * node can be reached from the entry point; each row belongs to one node, each page of a value or of rows to a node that knows it. On a standby, where
- * only readers' locks can be had, replay can make a sound index look broken for a moment.
+ * node can be reached from the entry point; each row belongs to one node, each page of a
+ * value or of rows to a node that knows it. On a standby, where only readers' locks can
+ * be had, replay can make a sound index look broken for a moment.
  */
 #include "postgres.h"
 
