@@ -243,6 +243,98 @@ test_closed_midway(void)
 	free(w.data);
 }
 
+#define FLOOD 20000
+
+/* Very many requests before the first answer is read: more answers than the socket holds. */
+static void
+test_slow_reader(void)
+{
+	process		p = start();
+	protocol_writer w = {0};
+	uint64_t	in_order = 0;
+
+	next_type(&p);
+	for (uint64_t i = 0; i < FLOOD; i++)
+	{
+		protocol_begin(&w, PROTOCOL_COUNT, i);
+		protocol_put_model(&w, &(protocol_model) {LLAMA, sizeof(LLAMA) - 1, "{}", 2});
+		protocol_put_string(&w, "Hello", 5);
+		protocol_end(&w);
+		/* the first loads the model: the others need not wait for it together */
+		if (i == 0)
+		{
+			if (write(p.fd, w.data, w.length) == (ssize_t) w.length && next_type(&p) == PROTOCOL_COUNTED)
+				in_order++;
+			w.length = 0;
+		}
+	}
+	for (size_t sent = 0; sent < w.length;)
+	{
+		ssize_t		n = write(p.fd, w.data + sent, w.length - sent);
+
+		if (n <= 0)
+			break;
+		sent += (size_t) n;
+	}
+	while (in_order < FLOOD)
+	{
+		char	   *payload;
+		protocol_header header = next_frame(&p, &payload);
+
+		free(payload);
+		if (header.type != PROTOCOL_COUNTED || header.request != in_order)
+			break;
+		in_order++;
+	}
+	ok(in_order == FLOOD, "%d requests before an answer is read: all are answered, in order", FLOOD);
+	ok(finish(&p) == 0, "and the stream goes on to its end");
+	free(w.data);
+}
+
+/* Processor time of the process, in ticks of the clock; -1 if it is not to be had. */
+static long
+ticks(const process *p)
+{
+	char		path[64];
+	unsigned long user = 0,
+				system_time = 0;
+	FILE	   *file;
+	int			found;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int) p->pid);
+	file = fopen(path, "r");
+	if (file == NULL)
+		return -1;
+	found = fscanf(file, "%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
+				   &system_time);
+	fclose(file);
+	return found == 2 ? (long) (user + system_time) : -1;
+}
+
+static void
+test_idle(void)
+{
+	process		p = start();
+	protocol_writer w = {0};
+	long		before;
+	long		used;
+
+	next_type(&p);
+	put_generate(&w, 1, 10, 0);
+	if (write(p.fd, w.data, w.length) != (ssize_t) w.length)
+		ok(false, "writing");
+	while (next_type(&p) == PROTOCOL_PIECE)
+		;
+	/* threads may look for work a little longer */
+	usleep(200000);
+	before = ticks(&p);
+	usleep(500000);
+	used = ticks(&p) - before;
+	ok(before >= 0 && used <= 1, "with nothing to do it uses no processor (%ld ticks)", used);
+	finish(&p);
+	free(w.data);
+}
+
 static void
 test_arguments(void)
 {
@@ -267,6 +359,8 @@ main(void)
 	test_broken_streams();
 	test_unknown_type();
 	test_closed_midway();
+	test_slow_reader();
+	test_idle();
 	test_arguments();
 	return tap_done();
 }
