@@ -11,9 +11,11 @@
 #error "rag needs PostgreSQL 13 or later"
 #endif
 
+#include "access/relscan.h"
 #include "access/transam.h"
 #include "commands/vacuum.h"
 #include "nodes/pathnodes.h"
+#include "pgstat.h"
 #include "utils/guc.h"
 #include "utils/guc_tables.h"
 #include "utils/rel.h"
@@ -111,6 +113,17 @@ RagDisablePath(Path *path)
 {
 #if PG_VERSION_NUM >= 180000
 	path->disabled_nodes = 2;
+#endif
+}
+
+/* For pg_stat_user_indexes and, since 18, EXPLAIN ANALYZE. */
+static inline void
+RagCountIndexScan(IndexScanDesc scan)
+{
+	pgstat_count_index_scan(scan->indexRelation);
+#if PG_VERSION_NUM >= 180000
+	if (scan->instrument)
+		scan->instrument->nsearches++;
 #endif
 }
 

@@ -20,9 +20,7 @@
 
 typedef struct Build
 {
-	Relation	heap;
 	Relation	index;
-	IndexInfo  *info;
 	HnswSupport support;
 	HnswStore  *memory;			/* NULL once the graph is on pages */
 	HnswStore  *pages;			/* NULL until then */
@@ -133,7 +131,7 @@ StartBuild(Build *build)
 IndexBuildResult *
 hnswbuild(Relation heap, Relation index, IndexInfo *info)
 {
-	Build		build = {.heap = heap, .index = index, .info = info};
+	Build		build = {.index = index};
 	IndexBuildResult *result;
 	double		heap_rows;
 

@@ -447,8 +447,6 @@ extern void HnswEditBegin(HnswEdit *edit, Relation index, bool building);
 extern Page HnswEditPage(HnswEdit *edit, Buffer buffer);
 /* Writes the record; releases locks and pins. */
 extern void HnswEditEnd(HnswEdit *edit);
-/* Forgets the changes; releases locks and pins. */
-extern void HnswEditAbort(HnswEdit *edit);
 
 /* An exclusively locked buffer of a free page (its kind is not yet set). */
 extern Buffer HnswFreeBuffer(Relation index, ForkNumber fork);
@@ -463,8 +461,6 @@ extern void HnswWriteRowsBlock(Relation index, BlockNumber block, bool building)
 extern Buffer HnswBufferWithRoom(Relation index, Size size);
 /* Removes the nodes of a page that no scan can be at; the buffer's lock is kept. */
 extern int	HnswReclaimPage(Relation index, Buffer buffer);
-/* The room that the page has, or will have once its deleted nodes are reclaimed. */
-extern Size HnswPageRoomToCome(Page page);
 /* Tells the free space map of a page of nodes; an empty one becomes a free page. The
  * buffer is exclusively locked, and stays so. */
 extern void HnswRecordRoom(Relation index, Buffer buffer);

@@ -3,12 +3,6 @@
  */
 #include "postgres.h"
 
-#include "access/xlog.h"
-#include "miscadmin.h"
-#include "storage/freespace.h"
-#include "storage/indexfsm.h"
-#include "storage/lmgr.h"
-
 #include "hnsw/hnsw.h"
 
 /* Keeps the version of a page that was in use before. */
@@ -153,16 +147,6 @@ HnswEditPage(HnswEdit *edit, Buffer buffer)
 	return edit->record == NULL ? page : GenericXLogRegisterBuffer(edit->record, buffer, flags);
 }
 
-static void
-ReleaseBuffers(HnswEdit *edit)
-{
-	for (int i = 0; i < edit->count; i++)
-	{
-		if (edit->buffers[i] != edit->keep)
-			UnlockReleaseBuffer(edit->buffers[i]);
-	}
-}
-
 void
 HnswEditEnd(HnswEdit *edit)
 {
@@ -173,15 +157,11 @@ HnswEditEnd(HnswEdit *edit)
 		for (int i = 0; i < edit->count; i++)
 			MarkBufferDirty(edit->buffers[i]);
 	}
-	ReleaseBuffers(edit);
-}
-
-void
-HnswEditAbort(HnswEdit *edit)
-{
-	if (edit->record != NULL)
-		GenericXLogAbort(edit->record);
-	ReleaseBuffers(edit);
+	for (int i = 0; i < edit->count; i++)
+	{
+		if (edit->buffers[i] != edit->keep)
+			UnlockReleaseBuffer(edit->buffers[i]);
+	}
 }
 
 /* ---- the metapage ---- */

@@ -13,9 +13,7 @@
 
 #include <math.h>
 
-#include "access/relscan.h"
 #include "miscadmin.h"
-#include "pgstat.h"
 #include "utils/memutils.h"
 
 #include "hnsw/hnsw.h"
@@ -85,7 +83,7 @@ Start(IndexScanDesc scan)
 		elog(ERROR, "cannot scan hnsw index without order");
 	if (!IsMVCCSnapshot(scan->xs_snapshot))
 		elog(ERROR, "non-MVCC snapshots are not supported with hnsw");
-	pgstat_count_index_scan(scan->indexRelation);
+	RagCountIndexScan(scan);
 
 	HnswReadSettings(&state->settings);
 	query = QueryValue(scan);

@@ -67,8 +67,9 @@ HnswFreeBuffer(Relation index, ForkNumber fork)
 	return ExtendIndex(index, fork);
 }
 
-Size
-HnswPageRoomToCome(Page page)
+/* The room that a page has, or will have once its deleted nodes are reclaimed. */
+static Size
+RoomToCome(Page page)
 {
 	Size		room = PageGetFreeSpace(page);
 	OffsetNumber last = PageGetMaxOffsetNumber(page);
@@ -156,7 +157,7 @@ HasRoom(Relation index, Buffer buffer, Size size)
 	if (!HnswPageIs(page, HNSW_PAGE_NODES))
 		return false;
 	return PageGetFreeSpace(page) >= size ||
-		(HnswPageRoomToCome(page) >= size && HnswReclaimPage(index, buffer) > 0 &&
+		(RoomToCome(page) >= size && HnswReclaimPage(index, buffer) > 0 &&
 		 PageGetFreeSpace(page) >= size);
 }
 
@@ -211,7 +212,7 @@ HnswRecordRoom(Relation index, Buffer buffer)
 
 	if (HnswPageHasItems(page))
 	{
-		RecordPageWithFreeSpace(index, block, HnswPageRoomToCome(page));
+		RecordPageWithFreeSpace(index, block, RoomToCome(page));
 		return;
 	}
 	HnswEditBegin(&edit, index, false);

@@ -11,7 +11,6 @@
 #include "access/xact.h"
 #include "commands/vacuum.h"
 #include "miscadmin.h"
-#include "storage/freespace.h"
 #include "storage/indexfsm.h"
 #include "storage/lmgr.h"
 #include "utils/memutils.h"
