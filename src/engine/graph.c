@@ -98,6 +98,8 @@ graph_close(graph *g)
 	free_buffer(g, g->gated);
 	free_buffer(g, g->out);
 	free_buffer(g, g->pooled);
+	free_buffer(g, g->wanted_x);
+	free_buffer(g, g->wanted_attention);
 	free(g);
 }
 

@@ -11,18 +11,26 @@
 
 #include <math.h>
 
-/* x <- x + delta; h [T, H] <- RMSNorm(x) */
+/* Rows on their way through a layer: all T of the batch, or the O that are wanted. */
+typedef struct stream
+{
+	int			rows;
+	backend_buffer *x;			/* [rows, H] */
+	backend_buffer *attention;	/* [rows, N D] */
+} stream;
+
+/* x <- x + delta; h [rows, H] <- RMSNorm(x) */
 static engine_code
-add_norm(graph *g, int rows, backend_buffer *delta, const graph_norm *norm)
+add_norm(graph *g, const stream *s, backend_buffer *delta, const graph_norm *norm)
 {
 	backend_norm args = {
 		.kind = NORM_RMS,
 		.out = g->h,
-		.in = g->x,
+		.in = s->x,
 		.delta = delta,
-		.sum = delta ? g->x : NULL,
+		.sum = delta ? s->x : NULL,
 		.weight = norm->weight,
-		.rows = rows,
+		.rows = s->rows,
 		.columns = g->config->hidden_size,
 		.epsilon = g->config->norm_epsilon,
 	};
@@ -30,9 +38,9 @@ add_norm(graph *g, int rows, backend_buffer *delta, const graph_norm *norm)
 	return g->ops->norm(g->device, &args);
 }
 
-/* h <- the block's output, to be added to x; delta is what the block before left in h */
+/* qkv [T, (N + 2M) D], its keys and values in the cache; delta is what the layer before left in h */
 static engine_code
-attention_block(graph *g, int rows, int i, backend_buffer *delta)
+project(graph *g, const stream *s, int i, backend_buffer *delta)
 {
 	const model_config *c = g->config;
 	const graph_layer *l = &g->layers[i];
@@ -46,6 +54,18 @@ attention_block(graph *g, int rows, int i, backend_buffer *delta)
 		.rope_dims = c->rope_dims,
 		.interleaved = c->rope_interleaved,
 	};
+	engine_code code;
+
+	GRAPH_CHECK(add_norm(g, s, delta, &l->attention_norm));
+	GRAPH_CHECK(graph_linear(g, s->rows, g->qkv, g->h, &l->qkv, EPILOGUE_NONE));
+	return g->ops->rope(g->device, &rope);
+}
+
+/* attention [T, N D] */
+static engine_code
+attend(graph *g, int i)
+{
+	const model_config *c = g->config;
 	backend_attention attention = {
 		.out = g->attention,
 		.qkv = g->qkv,
@@ -56,43 +76,58 @@ attention_block(graph *g, int rows, int i, backend_buffer *delta)
 		.scale = 1 / sqrtf((float) c->head_size),
 		.causal = true,
 	};
-	engine_code code;
 
-	GRAPH_CHECK(add_norm(g, rows, delta, &l->attention_norm));
-	GRAPH_CHECK(graph_linear(g, rows, g->qkv, g->h, &l->qkv, EPILOGUE_NONE));	/* [T, (N + 2M) D] */
-	GRAPH_CHECK(g->ops->rope(g->device, &rope));
-	GRAPH_CHECK(g->ops->attention(g->device, &attention));	/* [T, N D] */
-	return graph_linear(g, rows, g->h, g->attention, &l->attention_output, EPILOGUE_NONE);
+	return g->ops->attention(g->device, &attention);
 }
 
+/* After the attention of the last layer only the rows that want their next token go on. */
 static engine_code
-ff_block(graph *g, int rows, const graph_layer *l)
+keep_wanted(graph *g, const stream *all, const stream *wanted, const int32_t *rows)
+{
+	const model_config *c = g->config;
+	backend_gather x = {
+		.out = wanted->x,
+		.in = all->x,
+		.rows = rows,
+		.count = wanted->rows,
+		.columns = c->hidden_size,
+	};
+	backend_gather attention = {
+		.out = wanted->attention,
+		.in = all->attention,
+		.rows = rows,
+		.count = wanted->rows,
+		.columns = c->heads * c->head_size,
+	};
+	engine_code code;
+
+	GRAPH_CHECK(g->ops->gather(g->device, &x));
+	return g->ops->gather(g->device, &attention);
+}
+
+/* h <- the layer's output, to be added to x */
+static engine_code
+finish_layer(graph *g, const stream *s, const graph_layer *l)
 {
 	backend_gate gate = {
 		.out = g->gated,
 		.in = g->ff,
-		.rows = rows,
+		.rows = s->rows,
 		.columns = g->config->ff_size,
 	};
 	engine_code code;
 
-	GRAPH_CHECK(add_norm(g, rows, g->h, &l->ff_norm));
-	GRAPH_CHECK(graph_linear(g, rows, g->ff, g->h, &l->up, EPILOGUE_NONE));	/* [T, 2F] */
-	GRAPH_CHECK(g->ops->gate(g->device, &gate));	/* [T, F] */
-	return graph_linear(g, rows, g->h, g->gated, &l->down, EPILOGUE_NONE);
+	GRAPH_CHECK(graph_linear(g, s->rows, g->h, s->attention, &l->attention_output, EPILOGUE_NONE));
+	GRAPH_CHECK(add_norm(g, s, g->h, &l->ff_norm));
+	GRAPH_CHECK(graph_linear(g, s->rows, g->ff, g->h, &l->up, EPILOGUE_NONE));	/* [rows, 2F] */
+	GRAPH_CHECK(g->ops->gate(g->device, &gate));	/* [rows, F] */
+	return graph_linear(g, s->rows, g->h, g->gated, &l->down, EPILOGUE_NONE);
 }
 
 /* out [O, V] f32, and a token of each row */
 static engine_code
-head(graph *g, int rows, const graph_outputs *outputs)
+head(graph *g, const stream *wanted, const graph_outputs *outputs)
 {
-	backend_gather gather = {
-		.out = g->x,			/* [O, H]: the residual stream is not needed any more */
-		.in = g->h,
-		.rows = outputs->rows,
-		.count = outputs->count,
-		.columns = g->config->hidden_size,
-	};
 	backend_sample sample = {
 		.logits = g->out,
 		.params = outputs->params,
@@ -102,13 +137,12 @@ head(graph *g, int rows, const graph_outputs *outputs)
 	};
 	engine_code code;
 
-	GRAPH_CHECK(add_norm(g, rows, g->h, &g->output_norm));
-	GRAPH_CHECK(g->ops->gather(g->device, &gather));
-	GRAPH_CHECK(graph_linear(g, outputs->count, g->out, g->x, &g->output, EPILOGUE_NONE));
+	GRAPH_CHECK(add_norm(g, wanted, g->h, &g->output_norm));
+	GRAPH_CHECK(graph_linear(g, wanted->rows, g->out, g->h, &g->output, EPILOGUE_NONE));
 	if (outputs->logits)
 	{
 		GRAPH_CHECK(g->ops->download(g->device, g->out, 0, outputs->logits,
-							   (size_t) outputs->count * (size_t) g->config->vocab_size));
+									 (size_t) outputs->count * (size_t) g->config->vocab_size));
 	}
 	return g->ops->sample(g->device, &sample);
 }
@@ -120,15 +154,26 @@ forward(graph *g, const backend_batch *batch, const graph_outputs *outputs)
 		.out = g->x,
 		.tokens = g->tokens,
 	};
+	stream		all = {batch->rows, g->x, g->attention};
+	stream		wanted = {outputs->count, g->wanted_x, g->wanted_attention};
+	int			last = g->config->layers - 1;
 	engine_code code;
 
 	GRAPH_CHECK(g->ops->embed(g->device, &embed));
-	for (int i = 0; i < g->config->layers; i++)
+	for (int i = 0; i < last; i++)
 	{
-		GRAPH_CHECK(attention_block(g, batch->rows, i, i == 0 ? NULL : g->h));
-		GRAPH_CHECK(ff_block(g, batch->rows, &g->layers[i]));
+		GRAPH_CHECK(project(g, &all, i, i == 0 ? NULL : g->h));
+		GRAPH_CHECK(attend(g, i));
+		GRAPH_CHECK(finish_layer(g, &all, &g->layers[i]));
 	}
-	return outputs->count > 0 ? head(g, batch->rows, outputs) : ENGINE_OK;
+	GRAPH_CHECK(project(g, &all, last, last == 0 ? NULL : g->h));
+	/* a chunk of a prompt that is not its end: the cache has all there is to know of it */
+	if (wanted.rows == 0)
+		return ENGINE_OK;
+	GRAPH_CHECK(attend(g, last));
+	GRAPH_CHECK(keep_wanted(g, &all, &wanted, outputs->rows));
+	GRAPH_CHECK(finish_layer(g, &wanted, &g->layers[last]));
+	return head(g, &wanted, outputs);
 }
 
 bool

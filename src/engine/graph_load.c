@@ -247,6 +247,21 @@ load_rope(graph *g, const model *m, engine_error *error)
 	return g->rope != NULL;
 }
 
+/* Buffers of the Llama graph. */
+static bool
+allocate_decoder(graph *g, engine_error *error)
+{
+	const model_config *c = g->config;
+	size_t		rows = (size_t) g->limits.max_rows;
+	size_t		wanted = (size_t) g->limits.max_sequences;
+	size_t		heads = (size_t) c->heads * (size_t) c->head_size;
+
+	return (g->gated = new_buffer(g, BACKEND_ACTIVATION, rows, (size_t) c->ff_size, error)) &&
+		(g->wanted_x = new_buffer(g, BACKEND_ACTIVATION, wanted, (size_t) c->hidden_size, error)) &&
+		(g->wanted_attention = new_buffer(g, BACKEND_ACTIVATION, wanted, heads, error)) &&
+		allocate_activations(g, 2 * c->ff_size, c->vocab_size, error);
+}
+
 bool
 graph_load_llama(graph *g, const model *m, engine_error *error)
 {
@@ -293,7 +308,5 @@ graph_load_llama(graph *g, const model *m, engine_error *error)
 	g->ops->info(g->device, &info);
 	g->memory += (uint64_t) kv.layers * 2 * (uint64_t) kv.kv_heads * (uint64_t) kv.head_size *
 		KV_BLOCK_SIZE * (uint64_t) kv.blocks * (uint64_t) (kv.f32 ? (int) sizeof(float) : info.kv_bytes);
-	g->gated = new_buffer(g, BACKEND_ACTIVATION, (size_t) g->limits.max_rows, (size_t) c->ff_size,
-						  error);
-	return g->gated != NULL && allocate_activations(g, 2 * c->ff_size, c->vocab_size, error);
+	return allocate_decoder(g, error);
 }

@@ -58,6 +58,8 @@ struct graph
 	backend_buffer *gated;		/* Llama [ff] */
 	backend_buffer *out;		/* [max_sequences, vocab or hidden] f32 */
 	backend_buffer *pooled;		/* BERT with a classifier: [max_sequences, hidden] activations */
+	backend_buffer *wanted_x;	/* Llama: [max_sequences, hidden], rows of x ... */
+	backend_buffer *wanted_attention;	/* ... and of attention that want their next token */
 };
 
 /* graph_load.c */
