@@ -36,11 +36,12 @@ multiply_rows(float *sums, const float *a, size_t row_stride, size_t column_stri
 	{
 		vec			w[FLOAT_VECS];
 
-		if (rows <= 2)
-			__builtin_prefetch((const char *) b + PREFETCH_BYTES);
 #pragma GCC unroll 2
 		for (int v = 0; v < FLOAT_VECS; v++)
+		{
+			__builtin_prefetch((const char *) (b + v * 16) + PREFETCH_BYTES);
 			w[v] = vec_load(b + v * 16);
+		}
 #pragma GCC unroll 16
 		for (int r = 0; r < rows; r++)
 		{
