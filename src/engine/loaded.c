@@ -70,6 +70,57 @@ choose_limits(loaded_model *m, graph_limits *limits, engine_error *error)
 	return true;
 }
 
+/* The elements of all tensors, and their bytes as the files have them. */
+static uint64_t
+count_parameters(const model *m, uint64_t *bytes)
+{
+	const model_config *c = model_get_config(m);
+	uint64_t	total = 0;
+
+	*bytes = 0;
+	for (int role = 0; role < TENSOR_ROLES; role++)
+	{
+		int			layers = role >= TENSOR_ATTENTION_NORM ? c->layers : 1;
+
+		if (role == TENSOR_OUTPUT && c->tied_output)
+			continue;
+		for (int i = 0; i < layers; i++)
+		{
+			const model_tensor *t = model_get_tensor(m, (tensor_role) role, i);
+
+			total += t ? (uint64_t) (t->rows * t->columns) : 0;
+			*bytes += t ? t->bytes : 0;
+		}
+	}
+	return total;
+}
+
+/*
+ * Refuses a model for which there is no memory, as far as that can be known before: memory that
+ * the kernel promises and does not have would cost the process, and all requests with it.
+ */
+static bool
+check_memory(loaded_model *m, const graph_limits *limits, engine_error *error)
+{
+	const model_config *c = model_get_config(m->files);
+	const graph_device *device = &m->engine->device;
+	backend_info info;
+	uint64_t	weights;
+	uint64_t	cache;
+
+	device->ops->info(device->device, &info);
+	m->info.parameters = count_parameters(m->files, &weights);
+	cache = (uint64_t) limits->kv_blocks * KV_BLOCK_SIZE * 2 * (uint64_t) c->layers *
+		(uint64_t) c->kv_heads * (uint64_t) c->head_size *
+		(uint64_t) (limits->kv_f32 ? (int) sizeof(float) : info.kv_bytes);
+	if (weights + cache <= info.memory_free)
+		return true;
+	return engine_fail(error, ENGINE_NO_MEMORY,
+					   "model needs %llu MiB for weights and %llu MiB for its KV cache, but %llu MiB are available",
+					   (unsigned long long) (weights >> 20), (unsigned long long) (cache >> 20),
+					   (unsigned long long) (info.memory_free >> 20));
+}
+
 /* The arrays in which a step is built. */
 static bool
 allocate_step(loaded_model *m, const graph_limits *limits, engine_error *error)
@@ -115,28 +166,6 @@ allocate_step(loaded_model *m, const graph_limits *limits, engine_error *error)
 	return true;
 }
 
-static uint64_t
-count_parameters(const model *m)
-{
-	const model_config *c = model_get_config(m);
-	uint64_t	total = 0;
-
-	for (int role = 0; role < TENSOR_ROLES; role++)
-	{
-		int			layers = role >= TENSOR_ATTENTION_NORM ? c->layers : 1;
-
-		if (role == TENSOR_OUTPUT && c->tied_output)
-			continue;
-		for (int i = 0; i < layers; i++)
-		{
-			const model_tensor *t = model_get_tensor(m, (tensor_role) role, i);
-
-			total += t ? (uint64_t) (t->rows * t->columns) : 0;
-		}
-	}
-	return total;
-}
-
 static void
 describe(loaded_model *m, const graph_limits *limits)
 {
@@ -150,7 +179,6 @@ describe(loaded_model *m, const graph_limits *limits)
 	strcpy(info->architecture, c->architecture == MODEL_LLAMA ? "llama" : "bert");
 	memcpy(info->name, c->name, sizeof(info->name));
 	info->name[sizeof(info->name) - 1] = '\0';
-	info->parameters = count_parameters(m->files);
 }
 
 static bool
@@ -161,7 +189,7 @@ load(loaded_model *m, engine_error *error)
 	if (!model_options_parse(m->options_text, strlen(m->options_text), &m->options, error))
 		return false;
 	m->files = model_open(m->uri, error);
-	if (m->files == NULL || !choose_limits(m, &limits, error))
+	if (m->files == NULL || !choose_limits(m, &limits, error) || !check_memory(m, &limits, error))
 		return false;
 	m->tokenizer = tokenizer_open(m->files, error);
 	if (m->tokenizer == NULL)

@@ -382,6 +382,27 @@ test_garbage(void)
 	drive_close(d);
 }
 
+/* More cache than any machine has: an error before memory is taken. */
+static void
+test_memory(void)
+{
+	const char *models = getenv("RAG_TEST_MODELS");
+	char		path[1024];
+	drive	   *d;
+
+	if (!models || !*models)
+	{
+		tap_skip("a cache that is too large: RAG_TEST_MODELS is not set");
+		return;
+	}
+	snprintf(path, sizeof(path), "%s/smollm2.gguf", models);
+	d = drive_open(&two_threads, path, "{\"kv_cache_tokens\": 16777216, \"kv_cache_type\": \"f32\"}");
+	drive_simple(d, PROTOCOL_LOAD, 1);
+	ok(drive_wait(d, 1)->code == ENGINE_NO_MEMORY && strstr(d->answers[1].message, "available"),
+	   "a cache that is too large: %s", d->answers[1].message);
+	drive_close(d);
+}
+
 static void
 test_full(void)
 {
@@ -415,6 +436,7 @@ main(void)
 	test_overflow();
 	test_long_text();
 	test_garbage();
+	test_memory();
 	test_full();
 	return tap_done();
 }

@@ -59,6 +59,27 @@ read_number(const char *path)
 	return read ? value : UINT64_MAX;
 }
 
+/* Bytes of the control group that are cached pages of files: in use, but had for the asking. */
+static uint64_t
+read_file_cache(void)
+{
+	FILE	   *file = fopen("/sys/fs/cgroup/memory.stat", "r");
+	char		line[128];
+	uint64_t	total = 0;
+
+	while (file != NULL && fgets(line, sizeof(line), file) != NULL)
+	{
+		unsigned long long bytes;
+
+		if (sscanf(line, "inactive_file %llu", &bytes) == 1 ||
+			sscanf(line, "active_file %llu", &bytes) == 1)
+			total += bytes;
+	}
+	if (file != NULL)
+		fclose(file);
+	return total;
+}
+
 /* What the kernel says is available, cut by the control group's limit. */
 uint64_t
 memory_available(void)
@@ -80,7 +101,9 @@ memory_available(void)
 		fclose(file);
 	if (limit != UINT64_MAX && used != UINT64_MAX)
 	{
-		uint64_t	left = limit > used ? limit - used : 0;
+		uint64_t	cached = read_file_cache();
+		uint64_t	held = used > cached ? used - cached : 0;
+		uint64_t	left = limit > held ? limit - held : 0;
 
 		available = left < available ? left : available;
 	}
