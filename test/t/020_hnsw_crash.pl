@@ -19,10 +19,10 @@ $node->safe_psql(
 	CREATE EXTENSION rag;
 	CREATE FUNCTION random_vector(dimensions int) RETURNS vector LANGUAGE sql VOLATILE AS
 		'SELECT array_agg(random() - 0.5)::vector FROM generate_series(1, dimensions)';
-	CREATE TABLE t (id bigint GENERATED ALWAYS AS IDENTITY, val vector(12));
+	CREATE TABLE t (id bigint GENERATED ALWAYS AS IDENTITY, val vector(12)) WITH (vacuum_truncate = off);
 	INSERT INTO t (val) SELECT random_vector(12) FROM generate_series(1, 2000);
 	CREATE INDEX t_idx ON t USING hnsw (val vector_l2_ops);
-	CREATE TABLE large (id bigint GENERATED ALWAYS AS IDENTITY, val vector(2500));
+	CREATE TABLE large (id bigint GENERATED ALWAYS AS IDENTITY, val vector(2500)) WITH (vacuum_truncate = off);
 	INSERT INTO large (val) SELECT random_vector(2500) FROM generate_series(1, 20);
 	CREATE INDEX large_idx ON large USING hnsw (val vector_cosine_ops);
 	CREATE UNLOGGED TABLE u (id int, val vector(3));

@@ -98,7 +98,7 @@ is($node->safe_psql('postgres', "SELECT * FROM rag.hnsw_check('small')"), '', 't
 # ---- scans beside a vacuum ----
 
 $node->safe_psql('postgres', q{
-	CREATE TABLE s (id int, val vector(8));
+	CREATE TABLE s (id int, val vector(8)) WITH (vacuum_truncate = off);	-- trying to truncate waits for seconds
 	INSERT INTO s SELECT i, (SELECT array_agg(random()) FROM generate_series(1, 8 + 0 * i))::vector
 		FROM generate_series(1, 1000) i;
 	CREATE TABLE stay AS SELECT * FROM s WHERE id % 10 = 0;
