@@ -147,7 +147,7 @@ ClientCheckWorker(ClientSession *session)
 		ereport(ERROR,
 				(errcode(ERRCODE_SYSTEM_ERROR),
 				 errmsg("the model worker ended while the request was running"),
-				 errhint("Try again: a new worker is started at once. The server's log says how the old one ended.")));
+				 errhint("Try again: a new worker is started within seconds. The server's log says how the old one ended.")));
 	SpinLockAcquire(&channels->mutex);
 	running = channels->worker != NULL;
 	gone = channels->worker_gone;

@@ -50,7 +50,7 @@ ReportEngineError(uint32 code, const char *message, Size length, const char *mod
 	ereport(ERROR,
 			(errcode(ReportCode(code)),
 			 errmsg("%s", string),
-			 code == ENGINE_DIED ? errhint("Try again: a new engine is started at once. The server's log says how the old one ended.") : 0,
+			 code == ENGINE_DIED ? errhint("Try again: a new engine is started, with a wait if it ends again and again. The server's log says how the old one ended.") : 0,
 			 model[0] != '\0' ? errcontext("model \"%s\"", model) : 0));
 	pg_unreachable();
 }
