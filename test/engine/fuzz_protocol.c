@@ -7,7 +7,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "engine/engine.h"
 
@@ -20,12 +19,9 @@ the_engine(void)
 {
 	static engine *e;
 	engine_error error;
-	const char *top = getenv("RAG_TOP");
 
 	if (e == NULL)
 	{
-		if (top && chdir(top) != 0)
-			abort();
 		e = engine_open(&(engine_config) {.threads = 1,.max_requests = 64}, &error);
 		if (e == NULL)
 			abort();
