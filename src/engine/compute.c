@@ -63,6 +63,7 @@ give_vector(loaded_model *m, sequence *s, float *vector)
 	request    *r = s->owner;
 	protocol_writer *out = &m->engine->output;
 
+	role_pause(s);
 	r->usage.prompt_tokens += (uint32_t) s->count;
 	m->statistics.embedded_tokens += (uint64_t) s->count;
 	if (r->type == PROTOCOL_RERANK)
@@ -205,7 +206,8 @@ take_token(loaded_model *m, sequence *s, int32_t token)
 {
 	request    *r = s->owner;
 
-	r->usage.completion_tokens++;
+	if (r->usage.completion_tokens++ == 0)
+		r->usage.prompt_us = engine_now() - r->started_us;
 	m->statistics.generated_tokens++;
 	if (tokenizer_is_end(m->tokenizer, token))
 	{
@@ -290,6 +292,7 @@ compute_step(loaded_model *m)
 	if (computed)
 	{
 		m->statistics.steps++;
+		m->clock++;
 		m->statistics.compute_us += engine_now() - before;
 	}
 	loaded_leave(m);

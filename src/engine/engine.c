@@ -8,7 +8,7 @@
 #include <time.h>
 
 #define DEFAULT_BATCHED_TOKENS 512
-#define DEFAULT_REQUESTS 4096
+#define DEFAULT_QUEUE 4096
 #define BACKGROUND_THREADS 2
 
 uint64_t
@@ -41,8 +41,8 @@ engine_open(const engine_config *config, engine_error *error)
 	e->config = *config;
 	if (e->config.max_num_batched_tokens <= 0)
 		e->config.max_num_batched_tokens = DEFAULT_BATCHED_TOKENS;
-	if (e->config.max_requests <= 0)
-		e->config.max_requests = DEFAULT_REQUESTS;
+	if (e->config.max_queue <= 0)
+		e->config.max_queue = DEFAULT_QUEUE;
 	e->next_serial = 1;
 	e->device.ops = backend_cpu();
 	e->device.device = e->device.ops->open(&device, error);
@@ -78,6 +78,7 @@ engine_close(engine *e)
 		e->models = m->next;
 		loaded_close(m);
 	}
+	roles_close(e);
 	if (e->device.device)
 		e->device.ops->close(e->device.device);
 	free(e->output.data);
@@ -137,6 +138,7 @@ remove_request(request *r)
 		if (s->block_count > 0)
 			sequence_release(m, s);
 	}
+	role_leave(r);
 	if (r->previous)
 		r->previous->next = r->next;
 	else
@@ -181,7 +183,10 @@ request_finish(request *r)
 	}
 	protocol_end(out);
 	if (r->type != PROTOCOL_LOAD)
+	{
 		r->model->statistics.requests++;
+		role_count(r);
+	}
 	remove_request(r);
 }
 
@@ -256,10 +261,36 @@ engine_model_ready(loaded_model *m)
 			continue;
 		if (failed)
 			request_fail(r, &m->error);
-		else
-			start_request(r);
 	}
+	e->unprepared = true;
 	loaded_leave(m);
+}
+
+/*
+ * Requests whose model is there are prepared in the order of their arrival, as many as fit
+ * between two steps. True if there are more.
+ */
+static bool
+prepare_waiting(engine *e)
+{
+	size_t		bytes = 0;
+	request    *next;
+
+	if (!e->unprepared)
+		return false;
+	for (request *r = e->first; r; r = next)
+	{
+		next = r->next;
+		if (r->state != REQUEST_WAITS || r->model->state != LOADED_READY)
+			continue;
+		if (bytes >= ENGINE_INLINE_BYTES)
+			return true;
+		if (!request_needs_job(r))
+			bytes += r->length;
+		start_request(r);
+	}
+	e->unprepared = false;
+	return false;
 }
 
 /* ---------------------------------------------------------------------------
@@ -309,45 +340,9 @@ unload(engine *e, uint64_t id, const char *payload, size_t length, engine_error 
 	return true;
 }
 
-static bool
-accept_request(engine *e, protocol_type type, uint64_t id, const char *payload, size_t length,
-			   engine_error *error)
+static void
+link_request(engine *e, request *r)
 {
-	protocol_reader in = {.length = length};
-	protocol_model name;
-	request    *r;
-
-	if (e->request_count >= e->config.max_requests)
-		return engine_fail(error, ENGINE_FULL, "the engine has %d requests already, its limit",
-						   e->request_count);
-	r = calloc(1, sizeof(*r));
-	if (r == NULL || (r->payload = malloc(length ? length : 1)) == NULL)
-	{
-		free(r);
-		return engine_fail_memory(error, "a request");
-	}
-	memcpy(r->payload, payload, length);
-	in.data = r->payload;
-	protocol_get_model(&in, &name);
-	if (memchr(name.uri, '\0', name.uri_length) || memchr(name.options, '\0', name.options_length))
-		in.failed = true;
-	r->engine = e;
-	r->id = id;
-	r->type = type;
-	r->length = length;
-	r->serial = e->next_serial++;
-	r->arrived_us = engine_now();
-	if (in.failed)
-	{
-		request_free(r);
-		return engine_fail(error, ENGINE_PROTOCOL, "the request does not have the form of its type");
-	}
-	r->model = loaded_hold(e, &name);
-	if (r->model == NULL)
-	{
-		request_free(r);
-		return engine_fail_memory(error, "a model");
-	}
 	r->previous = e->last;
 	if (e->last)
 		e->last->next = r;
@@ -355,9 +350,84 @@ accept_request(engine *e, protocol_type type, uint64_t id, const char *payload, 
 		e->first = r;
 	e->last = r;
 	e->request_count++;
-	if (r->model->state == LOADED_READY)
-		start_request(r);
+	e->queued++;
+}
+
+/* The parts of a request that are the same for all types, out of its payload. */
+static bool
+read_request(request *r, protocol_model *name, engine_error *error)
+{
+	protocol_reader in = {.data = r->payload,.length = r->length};
+
+	protocol_get_model(&in, name);
+	if (r->type != PROTOCOL_LOAD)
+		protocol_get_caller(&in, &r->caller);
+	if (in.failed || memchr(name->uri, '\0', name->uri_length) ||
+		memchr(name->options, '\0', name->options_length))
+		return engine_fail(error, ENGINE_PROTOCOL, "the request does not have the form of its type");
+	if (r->caller.priority < -PROTOCOL_MAX_PRIORITY || r->caller.priority > PROTOCOL_MAX_PRIORITY)
+		return engine_fail(error, ENGINE_INVALID, "priority %d is not between %d and %d",
+						   (int) r->caller.priority, -PROTOCOL_MAX_PRIORITY, PROTOCOL_MAX_PRIORITY);
 	return true;
+}
+
+/* Its account and its model, which is loaded if need be. */
+static bool
+join(request *r, engine_error *error)
+{
+	protocol_model name;
+
+	if (!read_request(r, &name, error))
+		return false;
+	r->role = role_hold(r->engine, r->caller.role);
+	if (r->role == NULL)
+		return engine_fail_memory(error, "a request");
+	r->model = loaded_hold(r->engine, &name);
+	if (r->model == NULL)
+	{
+		r->role->users--;
+		return engine_fail_memory(error, "a model");
+	}
+	return true;
+}
+
+static bool
+accept_request(engine *e, protocol_type type, uint64_t id, const char *payload, size_t length,
+			   engine_error *error)
+{
+	request    *r;
+
+	if (e->queued >= e->config.max_queue)
+		return engine_fail(error, ENGINE_FULL, "%d requests wait for the model engine already",
+						   e->queued);
+	r = calloc(1, sizeof(*r));
+	if (r == NULL || (r->payload = malloc(length ? length : 1)) == NULL)
+	{
+		free(r);
+		return engine_fail_memory(error, "a request");
+	}
+	memcpy(r->payload, payload, length);
+	r->engine = e;
+	r->id = id;
+	r->type = type;
+	r->length = length;
+	r->serial = e->next_serial++;
+	r->arrived_us = engine_now();
+	if (!join(r, error))
+	{
+		request_free(r);
+		return false;
+	}
+	r->arrived_step = r->model->clock;
+	link_request(e, r);
+	e->unprepared |= r->model->state == LOADED_READY;
+	return true;
+}
+
+bool
+engine_accepts(const engine *e)
+{
+	return e->taken < ENGINE_INLINE_BYTES;
 }
 
 void
@@ -366,6 +436,7 @@ engine_submit(engine *e, uint32_t type, uint64_t id, const char *payload, size_t
 	engine_error error;
 	bool		good = true;
 
+	e->taken += length + sizeof(protocol_header);
 	switch (type)
 	{
 		case PROTOCOL_LOAD:
@@ -394,12 +465,14 @@ engine_submit(engine *e, uint32_t type, uint64_t id, const char *payload, size_t
 bool
 engine_step(engine *e)
 {
-	bool		computed = false;
+	bool		computed;
 	loaded_model *next;
 	job		   *done;
 
 	while ((done = jobs_done(e->jobs)) != NULL)
 		done->done(done);
+	e->taken = 0;
+	computed = prepare_waiting(e);
 	for (loaded_model *m = e->models; m; m = next)
 	{
 		next = m->next;

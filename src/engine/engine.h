@@ -35,7 +35,7 @@ typedef struct engine_config
 	engine_device_choice device;	/* AUTO: the best there is; CUDA: that or an error */
 	int			threads;		/* compute threads; 0: all cores */
 	int			max_num_batched_tokens; /* of a step and model; 0: 512 */
-	int			max_requests;	/* accepted and not finished; 0: 4096 */
+	int			max_queue;		/* requests that wait for their first step; 0: 4096 */
 } engine_config;
 
 /* NULL and *error on failure. */
@@ -44,6 +44,12 @@ extern void engine_close(engine *e);
 
 /* "CPU (AVX-512 VNNI, 2 threads)" */
 extern const char *engine_device(const engine *e);
+
+/*
+ * False: what has been taken since the last step is enough work between two steps; what else
+ * there is should wait for the next.
+ */
+extern bool engine_accepts(const engine *e);
 
 /*
  * Takes a frame (the payload is copied). Whatever is wrong with it is answered by an

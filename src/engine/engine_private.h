@@ -5,6 +5,8 @@
  *   options.c     what a model's options say
  *   loaded.c      models coming and going
  *   prepare.c     a request's payload into sequences of tokens
+ *   queue.c       the order in which sequences wait and run
+ *   roles.c       what each role holds, and its limits
  *   schedule.c    which sequences a step computes
  *   compute.c     one step of one model, and what comes of it
  *   statistics.c  the STATISTICS document
@@ -24,6 +26,12 @@
 #include "engine/kv.h"
 #include "engine/text_output.h"
 
+/*
+ * Texts that are split into tokens between two steps: about 10 ms of work. Requests beyond wait for
+ * the next step; one that is longer by itself is a job's.
+ */
+#define ENGINE_INLINE_BYTES (64 * 1024)
+
 typedef struct request request;
 typedef struct sequence sequence;
 typedef struct loaded_model loaded_model;
@@ -34,7 +42,8 @@ struct sequence
 {
 	request    *owner;
 	uint32_t	index;			/* of the input in its request */
-	uint64_t	due;			/* its place among others: in steps of the model */
+	int64_t		due;			/* its place among others: in steps of the model */
+	uint64_t	held;			/* tokens that it counts for its role; 0: not begun */
 	sequence_queue *queue;		/* of the model, or NULL */
 	sequence   *next;
 	sequence   *previous;
@@ -66,9 +75,30 @@ struct sequence_queue
 	int			count;
 };
 
+typedef struct role_statistics
+{
+	uint64_t	requests;		/* finished */
+	uint64_t	prompt_tokens;
+	uint64_t	cached_tokens;
+	uint64_t	generated_tokens;
+	uint64_t	queue_us;
+	uint64_t	compute_us;
+} role_statistics;
+
+typedef struct role_account role_account;
+struct role_account
+{
+	role_account *next;
+	uint32_t	role;
+	uint32_t	users;			/* requests, begun or not */
+	uint32_t	requests;		/* begun */
+	uint64_t	tokens;			/* of begun sequences */
+	role_statistics statistics;
+};
+
 typedef enum request_state
 {
-	REQUEST_WAITS,				/* for its model */
+	REQUEST_WAITS,				/* for its model, or its turn to be prepared */
 	REQUEST_PREPARES,			/* a job splits its texts */
 	REQUEST_RUNS				/* its sequences are in the model's queues */
 } request_state;
@@ -87,6 +117,9 @@ struct request
 	char	   *payload;		/* the strings below point into it */
 	size_t		length;
 	loaded_model *model;
+	protocol_caller caller;
+	role_account *role;
+	bool		begun;			/* a step has computed some of it */
 	engine_error error;			/* of a job */
 	bool		failed;
 
@@ -97,9 +130,9 @@ struct request
 
 	uint32_t	dimensions;		/* EMBED: wanted, 0: all */
 	protocol_sampling sampling; /* GENERATE */
-	int			priority;
 	float	   *scores;			/* RERANK: [sequence_count] */
 	protocol_usage usage;
+	int64_t		arrived_step;	/* of the model */
 	uint64_t	arrived_us;
 	uint64_t	started_us;		/* 0: not in a step yet */
 };
@@ -158,6 +191,7 @@ struct loaded_model
 	kv_blocks  *kv;
 	protocol_model_info info;
 	loaded_statistics statistics;
+	int64_t		clock;			/* steps since it was loaded */
 
 	/* the next step, built here */
 	sequence_queue waiting;
@@ -185,6 +219,11 @@ struct engine
 	request    *first;
 	request    *last;
 	int			request_count;
+	int			queued;			/* of them, not begun */
+	size_t		taken;			/* bytes of requests since the last step */
+	bool		unprepared;		/* some whose model is there may wait to be prepared */
+	role_account *roles;
+	int			role_count;
 	uint64_t	next_serial;
 	protocol_writer output;
 };
@@ -206,12 +245,26 @@ extern bool request_needs_job(const request *r);
 extern bool request_prepare(request *r, engine_error *error);
 extern void request_free(request *r);
 
-/* schedule.c */
+/* queue.c */
 extern void queue_append(sequence_queue *q, sequence *s);
 extern void queue_remove(sequence *s);
-/* By priority, then as schedule.c says. */
+extern bool queue_goes_before(const sequence *a, const sequence *b);
+/* To their places: see there. */
 extern void queue_insert(sequence_queue *q, sequence *s);
 extern void queue_insert_request(sequence_queue *q, request *r);
+
+/* roles.c: the account of a role, for a request of its own; NULL: no memory */
+extern role_account *role_hold(engine *e, uint32_t role);
+extern void role_leave(request *r);
+extern void roles_close(engine *e);
+/* Whether the limits let s begin now; it begins; it gives back its place for a while or for good. */
+extern bool role_allows(const sequence *s);
+extern void role_begin(sequence *s);
+extern void role_pause(sequence *s);
+/* The request is finished: to its role's statistics. */
+extern void role_count(request *r);
+
+/* schedule.c */
 extern bool schedule_encoder(loaded_model *m);
 extern bool schedule_decoder(loaded_model *m);
 /* Gives back the blocks; what was computed is forgotten. */

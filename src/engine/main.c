@@ -1,7 +1,7 @@
 /*
  * main.c: rag-engine, the process that holds the models.
  *
- *     rag-engine [--threads N] [--device auto|cpu|cuda] [--max-batched-tokens N]
+ *     rag-engine [--threads N] [--device auto|cpu|cuda] [--max-batched-tokens N] [--max-queue N]
  *
  * Serves the frames of protocol.h on descriptor 0, a stream socket, until that is
  * closed; what it has to say besides goes to standard error. It lives apart from
@@ -67,6 +67,8 @@ parse_arguments(int argc, char **argv, engine_config *out)
 			good = parse_device(value, &out->device);
 		else if (strcmp(argv[i], "--max-batched-tokens") == 0)
 			good = parse_number(value, 0, 1 << 20, &out->max_num_batched_tokens);
+		else if (strcmp(argv[i], "--max-queue") == 0)
+			good = parse_number(value, 0, 1 << 20, &out->max_queue);
 		if (!good)
 			return false;
 	}
@@ -126,7 +128,7 @@ main(int argc, char **argv)
 
 	if (!parse_arguments(argc, argv, &config))
 	{
-		fprintf(stderr, "usage: rag-engine [--threads N] [--device auto|cpu|cuda] [--max-batched-tokens N]\n");
+		fprintf(stderr, "usage: rag-engine [--threads N] [--device auto|cpu|cuda] [--max-batched-tokens N] [--max-queue N]\n");
 		return 2;
 	}
 	prctl(PR_SET_PDEATHSIG, SIGKILL);

@@ -11,15 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Longer payloads are split into tokens by a job: about 10 ms of work */
-#define INLINE_BYTES (64 * 1024)
 /* of one request: each costs some hundred bytes, even if it is empty */
 #define MAX_INPUTS (1 << 20)
 
 bool
 request_needs_job(const request *r)
 {
-	return r->length > INLINE_BYTES;
+	return r->length > ENGINE_INLINE_BYTES;
 }
 
 void
@@ -402,7 +400,6 @@ prepare_generate(request *r, protocol_reader *in, engine_error *error)
 		return wrong_frame(error);
 	if (r->model->info.kind != 2)
 		return wrong_kind(r->model, "generate", error);
-	r->priority = r->sampling.priority;
 	if (!check_sampling(&r->sampling, error) || !allocate_sequences(r, 1, error))
 		return false;
 	s = &r->sequences[0];
@@ -417,8 +414,11 @@ request_prepare(request *r, engine_error *error)
 {
 	protocol_reader in = {.data = r->payload,.length = r->length};
 	protocol_model name;
+	protocol_caller caller;
 
 	protocol_get_model(&in, &name);
+	if (r->type != PROTOCOL_LOAD)
+		protocol_get_caller(&in, &caller);	/* known since the request arrived */
 	switch (r->type)
 	{
 		case PROTOCOL_EMBED:

@@ -125,6 +125,15 @@ protocol_put_model(protocol_writer *w, const protocol_model *model)
 }
 
 void
+protocol_put_caller(protocol_writer *w, const protocol_caller *caller)
+{
+	protocol_put_u32(w, caller->role);
+	protocol_put_u32(w, (uint32_t) caller->priority);
+	protocol_put_u32(w, caller->max_requests);
+	protocol_put_u32(w, caller->max_tokens);
+}
+
+void
 protocol_put_info(protocol_writer *w, const protocol_model_info *info)
 {
 	protocol_put_u32(w, info->kind);
@@ -145,6 +154,7 @@ protocol_put_usage(protocol_writer *w, const protocol_usage *usage)
 	protocol_put_u32(w, usage->cached_tokens);
 	protocol_put_u32(w, usage->completion_tokens);
 	protocol_put_u64(w, usage->queue_us);
+	protocol_put_u64(w, usage->prompt_us);
 	protocol_put_u64(w, usage->compute_us);
 }
 
@@ -161,7 +171,6 @@ protocol_put_sampling(protocol_writer *w, const protocol_sampling *s)
 	put_f32(w, s->frequency_penalty);
 	protocol_put_u64(w, s->seed);
 	protocol_put_u32(w, s->flags);
-	protocol_put_u32(w, (uint32_t) s->priority);
 	if (s->stops > PROTOCOL_MAX_STOPS)
 	{
 		w->failed = true;
@@ -280,6 +289,15 @@ get_fixed(protocol_reader *r, char *out, size_t size)
 }
 
 void
+protocol_get_caller(protocol_reader *r, protocol_caller *caller)
+{
+	caller->role = protocol_get_u32(r);
+	caller->priority = (int32_t) protocol_get_u32(r);
+	caller->max_requests = protocol_get_u32(r);
+	caller->max_tokens = protocol_get_u32(r);
+}
+
+void
 protocol_get_info(protocol_reader *r, protocol_model_info *info)
 {
 	info->kind = protocol_get_u32(r);
@@ -299,6 +317,7 @@ protocol_get_usage(protocol_reader *r, protocol_usage *usage)
 	usage->cached_tokens = protocol_get_u32(r);
 	usage->completion_tokens = protocol_get_u32(r);
 	usage->queue_us = protocol_get_u64(r);
+	usage->prompt_us = protocol_get_u64(r);
 	usage->compute_us = protocol_get_u64(r);
 }
 
@@ -316,7 +335,6 @@ protocol_get_sampling(protocol_reader *r, protocol_sampling *s)
 	s->frequency_penalty = get_f32(r);
 	s->seed = protocol_get_u64(r);
 	s->flags = protocol_get_u32(r);
-	s->priority = (int32_t) protocol_get_u32(r);
 	s->stops = protocol_get_u32(r);
 	if (s->stops > PROTOCOL_MAX_STOPS)
 	{

@@ -15,8 +15,8 @@
  * the PostgreSQL module as well, so it neither allocates behind the caller's back nor
  * prints.
  *
- * The worker starts "rag-engine --threads N --device auto|cpu|cuda --max-batched-tokens N"
- * (0: the engine's own choice) with the stream as descriptor 0; what it writes on its
+ * The worker starts "rag-engine --threads N --device auto|cpu|cuda --max-batched-tokens N
+ * --max-queue N" (0: the engine's own choice) with the stream as descriptor 0; what it writes on its
  * standard output or error becomes lines of the server's log. The first frame is HELLO,
  * or ERROR of request 0 if it cannot begin. It ends at the end of the stream.
  *
@@ -26,11 +26,13 @@
  * Caller to engine                         answers
  *   LOAD    model                            LOADED info | ERROR
  *   UNLOAD  model                            DONE | ERROR     (waits for running requests)
- *   EMBED   model, u32 flags, u32 dims,      VECTOR ... then DONE usage | ERROR
+ *   EMBED   model, caller, u32 flags,        VECTOR ... then DONE usage | ERROR
+ *           u32 dims, u32 n, n strings
+ *   RERANK  model, caller, query,            VECTOR (one f32 per document) then DONE | ERROR
  *           u32 n, n strings
- *   RERANK  model, query, u32 n, n strings   VECTOR (one f32 per document) then DONE | ERROR
- *   COUNT   model, text                      COUNTED u64 | ERROR
- *   GENERATE model, sampling, messages       PIECE ... then DONE usage | ERROR
+ *   COUNT   model, caller, text              COUNTED u64 | ERROR
+ *   GENERATE model, caller, sampling,        PIECE ... then DONE usage | ERROR
+ *           messages
  *   CANCEL  (request: which)                 ERROR canceled, if it was still running
  *   STATS                                    STATS text (JSON, below)
  * A model not loaded yet is loaded first; requests to other models go on meanwhile.
@@ -43,7 +45,7 @@
 
 #include "engine/error.h"
 
-#define PROTOCOL_VERSION 1
+#define PROTOCOL_VERSION 2
 #define PROTOCOL_MAX_PAYLOAD (256u << 20)
 
 typedef enum protocol_type
@@ -84,6 +86,18 @@ typedef struct protocol_model
 	uint32_t	options_length;
 } protocol_model;
 
+/* Who asks, and how much the engine may do for him at a time. */
+typedef struct protocol_caller
+{
+	uint32_t	role;			/* a number that stands for him */
+	int32_t		priority;		/* lower runs first; 0 is usual */
+	uint32_t	max_requests;	/* of the role, begun and not finished; 0: any number */
+	uint32_t	max_tokens;		/* of the role, that begun sequences may hold; 0: any number */
+} protocol_caller;
+
+/* of a priority, either way */
+#define PROTOCOL_MAX_PRIORITY 20
+
 typedef struct protocol_model_info
 {
 	uint32_t	kind;			/* 1 embedding, 2 generation, 3 rerank */
@@ -116,6 +130,7 @@ typedef struct protocol_usage
 	uint32_t	cached_tokens;	/* of the prompt, found in the prefix cache */
 	uint32_t	completion_tokens;
 	uint64_t	queue_us;		/* from arrival to the first step */
+	uint64_t	prompt_us;		/* from the first step to the first token */
 	uint64_t	compute_us;		/* from the first step to the end */
 } protocol_usage;
 
@@ -133,7 +148,6 @@ typedef struct protocol_sampling
 	float		frequency_penalty;
 	uint64_t	seed;
 	uint32_t	flags;			/* PROTOCOL_GENERATE_* */
-	int32_t		priority;		/* lower runs first; 0 is usual */
 	uint32_t	stops;
 	struct
 	{
@@ -177,6 +191,7 @@ extern void protocol_put_u64(protocol_writer *w, uint64_t value);
 extern void protocol_put_f32s(protocol_writer *w, const float *values, size_t count);
 extern void protocol_put_string(protocol_writer *w, const char *data, size_t length);
 extern void protocol_put_model(protocol_writer *w, const protocol_model *model);
+extern void protocol_put_caller(protocol_writer *w, const protocol_caller *caller);
 extern void protocol_put_info(protocol_writer *w, const protocol_model_info *info);
 extern void protocol_put_usage(protocol_writer *w, const protocol_usage *usage);
 extern void protocol_put_sampling(protocol_writer *w, const protocol_sampling *sampling);
@@ -203,6 +218,7 @@ extern uint64_t protocol_get_u64(protocol_reader *r);
 extern const char *protocol_get_f32s(protocol_reader *r, size_t count);
 extern const char *protocol_get_string(protocol_reader *r, uint32_t *length);
 extern void protocol_get_model(protocol_reader *r, protocol_model *model);
+extern void protocol_get_caller(protocol_reader *r, protocol_caller *caller);
 extern void protocol_get_info(protocol_reader *r, protocol_model_info *info);
 extern void protocol_get_usage(protocol_reader *r, protocol_usage *usage);
 extern void protocol_get_sampling(protocol_reader *r, protocol_sampling *sampling);

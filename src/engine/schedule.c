@@ -9,101 +9,14 @@
  * later. The oldest sequence can always go on, since a sequence is accepted only if the
  * whole cache can hold it.
  *
- * A request of many texts does not hold up those that come after it: its text number i
- * waits as if it had arrived i steps later. So others go before most of what it has left,
- * and it gets its turn however many they are.
+ * A sequence that the limits of its role do not allow is passed by.
  */
 #include "engine/engine_private.h"
 
 #include <string.h>
 
-void
-queue_append(sequence_queue *q, sequence *s)
-{
-	s->previous = q->last;
-	s->next = NULL;
-	if (q->last)
-		q->last->next = s;
-	else
-		q->first = s;
-	q->last = s;
-	q->count++;
-	s->queue = q;
-}
-
-void
-queue_remove(sequence *s)
-{
-	sequence_queue *q = s->queue;
-
-	if (s->previous)
-		s->previous->next = s->next;
-	else
-		q->first = s->next;
-	if (s->next)
-		s->next->previous = s->previous;
-	else
-		q->last = s->previous;
-	q->count--;
-	s->queue = NULL;
-}
-
-/* True if a goes before b. */
-static bool
-goes_before(const sequence *a, const sequence *b)
-{
-	if (a->owner->priority != b->owner->priority)
-		return a->owner->priority < b->owner->priority;
-	if (a->due != b->due)
-		return a->due < b->due;
-	if (a->owner->serial != b->owner->serial)
-		return a->owner->serial < b->owner->serial;
-	return a->index < b->index;
-}
-
-/* To its place, which lies behind `after` (NULL: anywhere). */
-static void
-insert_behind(sequence_queue *q, sequence *s, sequence *after)
-{
-	sequence   *next;
-
-	/* the usual case */
-	if (q->last == NULL || !goes_before(s, q->last))
-	{
-		queue_append(q, s);
-		return;
-	}
-	next = after ? after->next : q->first;
-	while (!goes_before(s, next))
-		next = next->next;
-	s->next = next;
-	s->previous = next->previous;
-	next->previous = s;
-	if (s->previous)
-		s->previous->next = s;
-	else
-		q->first = s;
-	q->count++;
-	s->queue = q;
-}
-
-void
-queue_insert(sequence_queue *q, sequence *s)
-{
-	insert_behind(q, s, NULL);
-}
-
-void
-queue_insert_request(sequence_queue *q, request *r)
-{
-	uint64_t	now = r->model->statistics.steps;
-
-	for (uint32_t i = 0; i < r->sequence_count; i++)
-	{
-		r->sequences[i].due = now + i;
-		insert_behind(q, &r->sequences[i], i > 0 ? &r->sequences[i - 1] : NULL);
-	}
-}
+/* Sequences that a step passes by because their roles have all they may have */
+#define MAX_PASSED 1024
 
 /* The arrays behind the batch, which the graph sees as constant. */
 typedef struct step
@@ -157,17 +70,36 @@ add_rows(step *st, sequence *s, int first, int count)
 	st->start[b->sequences] = b->rows;
 }
 
+/*
+ * True if there is no point in looking further for a sequence that may begin: a step that has
+ * something to do need not look at all that wait.
+ */
+static bool
+enough_passed(const loaded_model *m, int passed)
+{
+	return passed >= MAX_PASSED && m->batch.rows > 0;
+}
+
 bool
 schedule_encoder(loaded_model *m)
 {
 	step		st;
+	sequence   *next;
+	int			passed = 0;
 
 	begin_step(&st, m);
-	while (m->waiting.first && m->batch.sequences < m->max_sequences &&
-		   m->batch.rows + m->waiting.first->count <= m->max_rows)
+	for (sequence *s = m->waiting.first; s; s = next)
 	{
-		sequence   *s = m->waiting.first;
-
+		next = s->next;
+		if (m->batch.sequences == m->max_sequences || m->batch.rows + s->count > m->max_rows)
+			break;
+		if (!role_allows(s))
+		{
+			if (enough_passed(m, ++passed))
+				break;
+			continue;
+		}
+		role_begin(s);
 		queue_remove(s);
 		queue_append(&m->running, s);
 		add_rows(&st, s, 0, s->count);
@@ -194,9 +126,10 @@ preempt(step *st, const sequence *for_whom)
 
 	while (victim && (victim->scheduled > 0 || victim == for_whom))
 		victim = victim->previous;
-	if (victim == NULL || !goes_before(for_whom, victim))
+	if (victim == NULL || !queue_goes_before(for_whom, victim))
 		return false;
 	queue_remove(victim);
+	role_pause(victim);
 	sequence_release(m, victim);
 	queue_insert(&m->waiting, victim);
 	m->statistics.preemptions++;
@@ -327,6 +260,7 @@ start_sequence(step *st, sequence *s)
 {
 	loaded_model *m = st->model;
 
+	role_begin(s);
 	queue_remove(s);
 	queue_insert(&m->running, s);
 	if (s->owner->started_us == 0)
@@ -344,12 +278,19 @@ admit(step *st)
 {
 	loaded_model *m = st->model;
 	sequence   *next;
+	int			passed = 0;
 
 	for (sequence *s = m->waiting.first; s; s = next)
 	{
 		next = s->next;
 		if (m->running.count >= m->max_sequences || m->batch.rows >= m->max_rows)
 			return;
+		if (!role_allows(s))
+		{
+			if (enough_passed(m, ++passed))
+				return;
+			continue;
+		}
 		take_prefix(m, s);
 		if (computed_by_another(m, s))
 			sequence_release(m, s);

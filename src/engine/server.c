@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define READ_BYTES (256 * 1024)
-#define READS 16				/* between two steps: a flood of requests must not stop the others */
+#define READS 16				/* between two steps */
 
 /* Buffers grow for one huge frame, but keep no more than this for good. */
 #define KEPT_BYTES (4 * 1024 * 1024)
@@ -25,6 +25,7 @@ typedef struct inbox
 	char	   *data;
 	size_t		length;
 	size_t		capacity;
+	bool		held;			/* some of it is for the next step */
 } inbox;
 
 typedef enum stream_state
@@ -47,17 +48,23 @@ inbox_reserve(inbox *in, size_t capacity)
 	return true;
 }
 
-/* Hands whole frames to the engine. */
+/* Hands whole frames to the engine, as many as it accepts. */
 static bool
 dispatch(engine *e, inbox *in, engine_error *error)
 {
 	size_t		offset = 0;
 	protocol_header header;
 
+	in->held = false;
 	while (in->length - offset >= sizeof(header))
 	{
 		size_t		frame;
 
+		if (!engine_accepts(e))
+		{
+			in->held = true;
+			break;
+		}
 		memcpy(&header, in->data + offset, sizeof(header));
 		if (header.length > PROTOCOL_MAX_PAYLOAD)
 			return engine_fail(error, ENGINE_PROTOCOL, "a frame of %u bytes exceeds the limit of %u",
@@ -87,7 +94,9 @@ dispatch(engine *e, inbox *in, engine_error *error)
 static stream_state
 receive(engine *e, int fd, inbox *in, engine_error *error)
 {
-	for (int reads = 0; reads < READS; reads++)
+	if (!dispatch(e, in, error))
+		return STREAM_FAILED;
+	for (int reads = 0; reads < READS && !in->held; reads++)
 	{
 		ssize_t		n;
 
@@ -205,7 +214,7 @@ server_run(engine *e, int fd, engine_error *error)
 			break;
 		busy = engine_step(e);
 		state = deliver(e, fd, &sent, error);
-		if (!busy && state == STREAM_OPEN)
+		if (!busy && !in.held && state == STREAM_OPEN)
 			wait_for_work(e, fd);
 	}
 	free(in.data);

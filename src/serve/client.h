@@ -47,6 +47,7 @@ typedef struct ClientRequest
 {
 	protocol_type type;			/* LOAD, UNLOAD, EMBED, COUNT, GENERATE or STATS */
 	const ClientModel *model;	/* NULL for STATS */
+	int			priority;		/* GENERATE; others have that of rag.priority */
 	uint32		flags;			/* EMBED: PROTOCOL_EMBED_* */
 	uint32		dimensions;		/* EMBED: 0 for all */
 	uint32		text_count;		/* EMBED: any number; COUNT: 1 */

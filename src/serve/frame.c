@@ -4,10 +4,12 @@
 #include "postgres.h"
 
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "utils/memutils.h"
 
 #include "serve/frame.h"
 #include "serve/report.h"
+#include "serve/settings.h"
 
 void *
 FrameResize(void *old, size_t size)
@@ -57,6 +59,23 @@ FramePutModel(protocol_writer *w, const ClientModel *model)
 	protocol_put_model(w, &wire);
 }
 
+/*
+ * The limits are those that the session logged in with, unless a superuser has changed them; so they
+ * are the account of its own role, whatever role a function or SET ROLE has put on.
+ */
+static void
+FramePutCaller(protocol_writer *w, const ClientRequest *request)
+{
+	protocol_caller caller = {
+		.role = GetSessionUserId(),
+		.priority = request->type == PROTOCOL_GENERATE ? request->priority : rag_settings.priority,
+		.max_requests = rag_settings.role_max_requests,
+		.max_tokens = rag_settings.role_max_tokens,
+	};
+
+	protocol_put_caller(w, &caller);
+}
+
 static void
 FramePutGeneration(protocol_writer *w, const ClientRequest *request)
 {
@@ -96,6 +115,7 @@ FrameWrite(protocol_writer *w, const ClientRequest *request, uint32 number)
 	switch (request->type)
 	{
 		case PROTOCOL_EMBED:
+			FramePutCaller(w, request);
 			protocol_put_u32(w, request->flags);
 			protocol_put_u32(w, request->dimensions);
 			protocol_put_u32(w, request->text_count);
@@ -103,9 +123,11 @@ FrameWrite(protocol_writer *w, const ClientRequest *request, uint32 number)
 				FramePutText(w, &request->texts[i]);
 			break;
 		case PROTOCOL_COUNT:
+			FramePutCaller(w, request);
 			FramePutText(w, &request->texts[0]);
 			break;
 		case PROTOCOL_GENERATE:
+			FramePutCaller(w, request);
 			FramePutGeneration(w, request);
 			break;
 		default:

@@ -41,16 +41,31 @@ ReportCode(uint32 code)
 	}
 }
 
+static const char *
+ReportHint(uint32 code)
+{
+	switch (code)
+	{
+		case ENGINE_DIED:
+			return "Try again: a new engine is started, with a wait if it ends again and again. The server's log says how the old one ended.";
+		case ENGINE_FULL:
+			return "Try again later, or raise rag.max_queue.";
+		default:
+			return NULL;
+	}
+}
+
 void
 ReportEngineError(uint32 code, const char *message, Size length, const char *model)
 {
 	char	   *utf8 = pnstrdup(message, length);
 	char	   *string = pg_any_to_server(utf8, strlen(utf8), PG_UTF8);
+	const char *hint = ReportHint(code);
 
 	ereport(ERROR,
 			(errcode(ReportCode(code)),
 			 errmsg("%s", string),
-			 code == ENGINE_DIED ? errhint("Try again: a new engine is started, with a wait if it ends again and again. The server's log says how the old one ended.") : 0,
+			 hint ? errhint("%s", hint) : 0,
 			 model[0] != '\0' ? errcontext("model \"%s\"", model) : 0));
 	pg_unreachable();
 }

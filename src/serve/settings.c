@@ -11,6 +11,7 @@
 #include "utils/guc.h"
 
 #include "rag.h"
+#include "engine/protocol.h"
 #include "serve/channel.h"
 #include "serve/settings.h"
 
@@ -42,6 +43,9 @@ SettingsDefineEngine(void)
 							"Tokens that one step of the model engine computes at most, 0 for its own choice.",
 							when, &rag_settings.max_batched_tokens, 0, 0, 65536, PGC_SIGHUP, 0, NULL, NULL,
 							NULL);
+	DefineCustomIntVariable("rag.max_queue",
+							"Requests that may wait for the model engine, 0 for its own choice.", when,
+							&rag_settings.max_queue, 0, 0, 1000000, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomEnumVariable("rag.device", "Device that models run on.", when, &rag_settings.device,
 							 DEVICE_AUTO, device_choices, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("rag.engine_path", "Program that holds the models.",
@@ -52,6 +56,23 @@ SettingsDefineEngine(void)
 							   "A list of paths separated by commas; the options of a model follow its path as a JSON object.",
 							   &rag_settings.preload_models, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL,
 							   NULL, NULL);
+}
+
+/*
+ * What a session's role may have at a time: for ALTER ROLE ... SET by a superuser, whose changes
+ * the role itself cannot undo.
+ */
+static void
+SettingsDefineRole(void)
+{
+	DefineCustomIntVariable("rag.role_max_requests",
+							"Requests of the session's role that models work on at the same time, 0 for any number.",
+							"Further ones wait, those of other roles do not. It counts all sessions of the role.",
+							&rag_settings.role_max_requests, 0, 0, INT_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("rag.role_max_tokens",
+							"Tokens that requests of the session's role may hold in models at the same time, 0 for any number.",
+							"A request to generate() holds those of its prompt and of the longest answer that it may have.",
+							&rag_settings.role_max_tokens, 0, 0, INT_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
 }
 
 /* What a session may choose. */
@@ -76,6 +97,10 @@ SettingsDefineSession(void)
 	DefineCustomRealVariable("rag.min_p",
 							 "Probability, as a share of the likeliest token's, below which generate() draws no token.",
 							 NULL, &rag_settings.min_p, 0.0, 0.0, 1.0, PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("rag.priority", "Priority of the session's requests to models; lower runs first.",
+							"A level is worth 256 steps of the model to those that wait.",
+							&rag_settings.priority, 0, -PROTOCOL_MAX_PRIORITY, PROTOCOL_MAX_PRIORITY, PGC_USERSET, 0,
+							NULL, NULL, NULL);
 	DefineCustomIntVariable("rag.channel_timeout", "Time to wait for a free channel to the model worker.",
 							"0 means not to wait.", &rag_settings.channel_timeout, 60000, 0, INT_MAX,
 							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
@@ -85,6 +110,7 @@ void
 SettingsDefine(bool preloading)
 {
 	SettingsDefineEngine();
+	SettingsDefineRole();
 	SettingsDefineSession();
 	if (!preloading)
 		return;

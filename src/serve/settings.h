@@ -19,10 +19,15 @@ typedef struct RagSettings
 	/* the server's, read when an engine is started */
 	int			threads;		/* 0: all cores */
 	int			max_batched_tokens; /* 0: the engine's choice */
+	int			max_queue;		/* 0: the engine's choice */
 	int			device;			/* DEVICE_* */
 	char	   *engine_path;	/* empty: rag-engine beside the module */
 	char	   *preload_models;
+	/* the session's, to be changed by superusers only */
+	int			role_max_requests;	/* 0: any number */
+	int			role_max_tokens;
 	/* the session's */
+	int			priority;		/* lower runs first */
 	int			channel_timeout;	/* milliseconds */
 	char	   *embedding_model;
 	char	   *generation_model;

@@ -35,6 +35,7 @@ GenerateSend(ClientSession *session, const GenerateCall *call, const MessageList
 	ClientRequest request = {
 		.type = PROTOCOL_GENERATE,
 		.model = &call->model->client,
+		.priority = call->priority,
 		.sampling = &sampling,
 		.stop_count = call->stop_count,
 		.stops = call->stops,

@@ -35,6 +35,7 @@ typedef struct GenerateCall
 {
 	CatalogModel *model;
 	protocol_sampling sampling;
+	int			priority;
 	ClientText	stops[PROTOCOL_MAX_STOPS];
 	uint32		stop_count;
 	ClientText	system;			/* data is NULL without one */

@@ -94,8 +94,10 @@ OptionNumber(const char *name, const JsonbValue *value, double low, double high)
 }
 
 static void
-SamplingTakeOption(protocol_sampling *sampling, const char *name, const JsonbValue *value)
+SamplingTakeOption(GenerateCall *call, const char *name, const JsonbValue *value)
 {
+	protocol_sampling *sampling = &call->sampling;
+
 	if (strcmp(name, "repetition_penalty") == 0)
 		sampling->repetition_penalty = OptionNumber(name, value, 0.01, 100.0);
 	else if (strcmp(name, "presence_penalty") == 0)
@@ -104,13 +106,13 @@ SamplingTakeOption(protocol_sampling *sampling, const char *name, const JsonbVal
 		sampling->frequency_penalty = OptionNumber(name, value, -100.0, 100.0);
 	else if (strcmp(name, "priority") == 0)
 	{
-		double		priority = OptionNumber(name, value, -1000000.0, 1000000.0);
+		double		priority = OptionNumber(name, value, -PROTOCOL_MAX_PRIORITY, PROTOCOL_MAX_PRIORITY);
 
 		if (priority != floor(priority))
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("option \"%s\" must be a whole number", name)));
-		sampling->priority = (int32) priority;
+		call->priority = (int) priority;
 	}
 	else if (strcmp(name, "raw") == 0)
 	{
@@ -129,7 +131,7 @@ SamplingTakeOption(protocol_sampling *sampling, const char *name, const JsonbVal
 }
 
 static void
-SamplingTakeOptions(Jsonb *options, protocol_sampling *sampling)
+SamplingTakeOptions(Jsonb *options, GenerateCall *call)
 {
 	JsonbIterator *iterator = JsonbIteratorInit(&options->root);
 	JsonbIteratorToken token;
@@ -146,7 +148,7 @@ SamplingTakeOptions(Jsonb *options, protocol_sampling *sampling)
 		if (token == WJB_KEY)
 			name = pnstrdup(value.val.string.val, value.val.string.len);
 		else if (token == WJB_VALUE)
-			SamplingTakeOption(sampling, name, &value);
+			SamplingTakeOption(call, name, &value);
 	}
 }
 
@@ -162,12 +164,13 @@ SamplingTake(FunctionCallInfo fcinfo, GenerateCall *call)
 	sampling->top_k = SamplingInt(fcinfo, ARGUMENT_TOP_K, "top_k", 0, rag_settings.top_k);
 	sampling->min_p = SamplingFloat(fcinfo, ARGUMENT_MIN_P, "min_p", 0.0, 1.0, rag_settings.min_p);
 	sampling->repetition_penalty = 1.0;
+	call->priority = rag_settings.priority;
 	if (!PG_ARGISNULL(ARGUMENT_SEED))
 		sampling->seed = (uint64) PG_GETARG_INT64(ARGUMENT_SEED);
 	else if (!pg_strong_random(&sampling->seed, sizeof(sampling->seed)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random values")));
 	if (!PG_ARGISNULL(ARGUMENT_OPTIONS))
-		SamplingTakeOptions(PG_GETARG_JSONB_P(ARGUMENT_OPTIONS), sampling);
+		SamplingTakeOptions(PG_GETARG_JSONB_P(ARGUMENT_OPTIONS), call);
 	SamplingTakeStops(fcinfo, call);
 }

@@ -35,6 +35,7 @@ typedef struct drive
 	drive_answer answers[DRIVE_REQUESTS];
 	const char *uri;
 	const char *options;
+	protocol_caller caller;		/* of the next requests */
 	bool		hold;			/* the next frame waits in held for drive_release */
 	protocol_writer held;
 	int			bad_frames;		/* malformed, of an unknown type, or for a request that is over */
@@ -237,6 +238,7 @@ drive_embed(drive *d, uint64_t request, int count, const char *const *texts, uin
 
 	protocol_begin(&w, PROTOCOL_EMBED, request);
 	drive_model(d, &w);
+	protocol_put_caller(&w, &d->caller);
 	protocol_put_u32(&w, PROTOCOL_EMBED_PLAIN);
 	protocol_put_u32(&w, dimensions);
 	protocol_put_u32(&w, (uint32_t) count);
@@ -253,6 +255,7 @@ drive_rerank(drive *d, uint64_t request, const char *query, int count, const cha
 
 	protocol_begin(&w, PROTOCOL_RERANK, request);
 	drive_model(d, &w);
+	protocol_put_caller(&w, &d->caller);
 	protocol_put_string(&w, query, strlen(query));
 	protocol_put_u32(&w, (uint32_t) count);
 	for (int i = 0; i < count; i++)
@@ -268,6 +271,7 @@ drive_count(drive *d, uint64_t request, const char *text)
 
 	protocol_begin(&w, PROTOCOL_COUNT, request);
 	drive_model(d, &w);
+	protocol_put_caller(&w, &d->caller);
 	protocol_put_string(&w, text, strlen(text));
 	drive_send(d, &w);
 }
@@ -287,6 +291,7 @@ drive_generate(drive *d, uint64_t request, const char *prompt, const protocol_sa
 
 	protocol_begin(&w, PROTOCOL_GENERATE, request);
 	drive_model(d, &w);
+	protocol_put_caller(&w, &d->caller);
 	protocol_put_sampling(&w, sampling);
 	protocol_put_messages(&w, &(protocol_message) {"user", 4, prompt, (uint32_t) strlen(prompt)}, 1);
 	drive_send(d, &w);

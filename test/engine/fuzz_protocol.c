@@ -22,7 +22,7 @@ the_engine(void)
 
 	if (e == NULL)
 	{
-		e = engine_open(&(engine_config) {.threads = 1,.max_requests = 64}, &error);
+		e = engine_open(&(engine_config) {.threads = 1,.max_queue = 64}, &error);
 		if (e == NULL)
 			abort();
 	}

@@ -406,7 +406,7 @@ test_memory(void)
 static void
 test_full(void)
 {
-	engine_config config = {.threads = 1,.max_requests = 4};
+	engine_config config = {.threads = 1,.max_queue = 4};
 	drive	   *d = drive_open(&config, LLAMA, "{}");
 	protocol_sampling s = drive_greedy(4);
 	int			full = 0,

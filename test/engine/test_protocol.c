@@ -25,7 +25,8 @@ test_round_trip(void)
 	protocol_header header;
 	protocol_model name;
 	protocol_sampling in = {.max_tokens = 7,.temperature = 0.5f,.top_p = 0.9f,.top_k = 3,
-	.repetition_penalty = 1.1f,.seed = UINT64_MAX,.priority = -2,.stops = 2};
+	.repetition_penalty = 1.1f,.seed = UINT64_MAX,.stops = 2};
+	protocol_caller caller;
 	protocol_sampling out;
 	protocol_message messages[2] = {{"user", 4, "hello", 5}, {"assistant", 9, "", 0}};
 	protocol_message message;
@@ -36,6 +37,7 @@ test_round_trip(void)
 	in.stop[1].length = 2;
 	protocol_begin(&w, PROTOCOL_GENERATE, 42);
 	protocol_put_model(&w, &(protocol_model) {"/m", 2, "{}", 2});
+	protocol_put_caller(&w, &(protocol_caller) {16384, -2, 3, UINT32_MAX});
 	protocol_put_sampling(&w, &in);
 	protocol_put_messages(&w, messages, 2);
 	ok(protocol_end(&w), "a frame is written");
@@ -44,11 +46,14 @@ test_round_trip(void)
 	   header.request == 42, "its header says so");
 	r = payload_of(&w);
 	protocol_get_model(&r, &name);
+	protocol_get_caller(&r, &caller);
 	protocol_get_sampling(&r, &out);
+	ok(caller.role == 16384 && caller.priority == -2 && caller.max_requests == 3 &&
+	   caller.max_tokens == UINT32_MAX, "the caller comes back");
 	ok(name.uri_length == 2 && memcmp(name.uri, "/m", 2) == 0 && name.options_length == 2,
 	   "the model comes back");
 	ok(out.max_tokens == 7 && out.temperature == 0.5f && out.seed == UINT64_MAX &&
-	   out.priority == -2 && out.stops == 2 && memcmp(out.stop[1].data, "\0x", 2) == 0,
+	   out.stops == 2 && memcmp(out.stop[1].data, "\0x", 2) == 0,
 	   "the sampling comes back");
 	ok(protocol_get_count(&r, 8) == 2, "the count comes back");
 	protocol_get_message(&r, &message);
@@ -67,7 +72,7 @@ test_info_and_usage(void)
 	protocol_model_info info = {.kind = 1,.dimensions = 384,.max_model_len = 256,.parameters = 22713216,
 	.architecture = "bert",.name = "MiniLM"};
 	protocol_model_info info_out;
-	protocol_usage usage = {PROTOCOL_FINISH_LENGTH, 1, 2, 3, 4, 5};
+	protocol_usage usage = {PROTOCOL_FINISH_LENGTH, 1, 2, 3, 4, 5, 6};
 	protocol_usage usage_out;
 
 	protocol_begin(&w, PROTOCOL_LOADED, 1);
@@ -78,7 +83,7 @@ test_info_and_usage(void)
 	protocol_get_info(&r, &info_out);
 	protocol_get_usage(&r, &usage_out);
 	ok(protocol_finish_read(&r) && info_out.parameters == info.parameters &&
-	   strcmp(info_out.name, "MiniLM") == 0 && usage_out.compute_us == 5 &&
+	   strcmp(info_out.name, "MiniLM") == 0 && usage_out.prompt_us == 5 && usage_out.compute_us == 6 &&
 	   usage_out.finish == PROTOCOL_FINISH_LENGTH, "info and usage come back");
 	free(w.data);
 }
@@ -95,6 +100,7 @@ test_truncated(void)
 	sampling.stop[0].length = 4;
 	protocol_begin(&w, PROTOCOL_GENERATE, 1);
 	protocol_put_model(&w, &(protocol_model) {"/model", 6, "", 0});
+	protocol_put_caller(&w, &(protocol_caller) {0});
 	protocol_put_sampling(&w, &sampling);
 	protocol_put_messages(&w, &(protocol_message) {"user", 4, "text", 4}, 1);
 	protocol_end(&w);
@@ -104,11 +110,13 @@ test_truncated(void)
 		char	   *copy = malloc(n ? n : 1);
 		protocol_reader r = {.data = copy,.length = n};
 		protocol_model name;
+		protocol_caller caller;
 		protocol_sampling out;
 		protocol_message message;
 
 		memcpy(copy, w.data + sizeof(protocol_header), n);
 		protocol_get_model(&r, &name);
+		protocol_get_caller(&r, &caller);
 		protocol_get_sampling(&r, &out);
 		if (protocol_get_count(&r, 8) > 0)
 			protocol_get_message(&r, &message);

@@ -66,7 +66,10 @@ submit_kind(drive *d, uint64_t id, int kind)
 			s.presence_penalty = 0.3f;
 		}
 		s.flags = kind % 4 < 2 ? PROTOCOL_GENERATE_STREAM : 0;
-		s.priority = kind % 7 == 0 ? -1 : 0;
+		d->caller.priority = kind % 7 == 0 ? -1 : 0;
+		d->caller.role = (uint32_t) kind % 4;
+		d->caller.max_requests = kind % 4 == 1 ? 2 : 0;
+		d->caller.max_tokens = kind % 4 == 2 ? 150 : 0;
 		d->uri = LLAMA;
 		d->options = SMALL;
 		drive_generate(d, id, text, &s);
@@ -197,7 +200,7 @@ test_priority(void)
 
 	for (uint64_t i = 1; i <= 4; i++)
 	{
-		s.priority = i == 4 ? -1 : 0;
+		d->caller.priority = i == 4 ? -1 : 0;
 		drive_generate(d, i, "Hello", &s);
 		if (i == 1)
 			while (drive_statistic(d, "running") != 1)
@@ -209,6 +212,131 @@ test_priority(void)
 	drive_wait(d, 2);
 	ok(!d->answers[3].over, "the others go in the order of their arrival");
 	ok(drive_wait(d, 3)->code == ENGINE_OK, "until the last");
+	drive_close(d);
+}
+
+/* One that is not urgent, and ever more that are: it has its turn. */
+static void
+test_aging(void)
+{
+	drive	   *d = drive_open(&(engine_config) {.threads = 1}, LLAMA, "{\"max_num_seqs\": 1}");
+	protocol_sampling s = drive_greedy(2);
+	uint64_t	urgent = 2;
+	int			steps = 0;
+
+	d->caller.priority = 2;
+	drive_generate(d, 1, "Hello", &s);
+	d->caller.priority = 0;
+	for (; steps < 5000 && !d->answers[1].over; steps++)
+	{
+		while (engine_requests(d->engine) < 4)
+		{
+			drive_answer *a = &d->answers[2 + urgent % 500];
+
+			free(a->text);
+			memset(a, 0, sizeof(*a));
+			drive_generate(d, 2 + urgent++ % 500, "Hello", &s);
+		}
+		drive_step(d);
+	}
+	ok(urgent > 100 && d->answers[1].over && d->answers[1].code == ENGINE_OK,
+	   "%d urgent requests later one that is not is done", (int) urgent);
+	d->caller.priority = PROTOCOL_MAX_PRIORITY + 1;
+	drive_generate(d, 1000, "Hello", &s);
+	ok(drive_wait(d, 1000)->code == ENGINE_INVALID, "out of range: %s", d->answers[1000].message);
+	drive_close(d);
+}
+
+static int
+count_over(const drive *d, uint64_t first, uint64_t last)
+{
+	int			count = 0;
+
+	for (uint64_t i = first; i <= last; i++)
+		count += d->answers[i].over && d->answers[i].code == ENGINE_OK;
+	return count;
+}
+
+/* Requests 1 to 6 of a role with limits, 7 and 8 of another: the most that ran at a time until those were done. */
+static long
+most_running(drive *d, const protocol_caller *limited, const protocol_sampling *s, int *left)
+{
+	long		most = 0;
+
+	for (uint64_t i = 1; i <= 8; i++)
+	{
+		d->caller = i <= 6 ? *limited : (protocol_caller) {.role = 8};
+		drive_generate(d, i, "Hello", s);
+	}
+	while (count_over(d, 7, 8) < 2)
+	{
+		long		running = drive_statistic(d, "running");
+
+		most = running > most ? running : most;
+		drive_step(d);
+	}
+	*left = 6 - count_over(d, 1, 6);
+	drive_wait(d, 6);
+	return most;
+}
+
+/* A role has what its limits allow, and the others do not wait for it. */
+static void
+test_roles(void)
+{
+	drive	   *d = drive_open(&(engine_config) {.threads = 1}, LLAMA, "{\"max_num_seqs\": 8}");
+	protocol_sampling s = drive_greedy(30);
+	long		most;
+	int			left;
+
+	most = most_running(d, &(protocol_caller) {.role = 7,.max_requests = 2}, &s, &left);
+	ok(most == 4 && left >= 4 && count_over(d, 1, 6) == 6,
+	   "a role of 2 requests at a time: %ld run with 2 of another, 4 wait and run later", most);
+	drive_close(d);
+
+	d = drive_open(&(engine_config) {.threads = 1}, LLAMA, "{\"max_num_seqs\": 8}");
+	drive_generate(d, 100, "Hello", &s);
+	drive_wait(d, 100);
+	most = most_running(d, &(protocol_caller) {.role = 7,
+						.max_tokens = 3 * (d->answers[100].usage.prompt_tokens + 30) + 1}, &s, &left);
+	ok(most == 5 && left >= 3 && count_over(d, 1, 6) == 6, "a role of so many tokens: 3 run at a time (%ld)", most - 2);
+	d->caller = (protocol_caller) {.role = 9,.max_tokens = 1};
+	drive_generate(d, 101, "Hello", &s);
+	drive_generate(d, 102, "Hello", &s);
+	drive_wait(d, 102);
+	ok(count_over(d, 101, 102) == 2, "one that is larger than its role may have runs alone");
+	drive_close(d);
+}
+
+/* The same for texts to embed: a step holds what each role may have. */
+static void
+test_roles_encoder(void)
+{
+	drive	   *d = drive_open(&(engine_config) {.threads = 1}, BERT, "{}");
+	const char *texts[40];
+	int			most = 0;
+
+	for (int i = 0; i < 40; i++)
+		texts[i] = "the cat is a dog";
+	drive_simple(d, PROTOCOL_LOAD, 0);
+	drive_wait(d, 0);
+	d->caller = (protocol_caller) {.role = 7,.max_tokens = 30};
+	drive_embed(d, 1, 40, texts, 0);
+	while (!d->answers[1].over)
+	{
+		int			before = d->answers[1].vector_count;
+
+		drive_step(d);
+		most = d->answers[1].vector_count - before > most ? d->answers[1].vector_count - before : most;
+	}
+	ok(most == 4 && d->answers[1].vector_count == 40, "texts of 7 tokens, 30 at a time: %d in a step", most);
+	d->caller.max_requests = 1;
+	for (uint64_t i = 2; i <= 5; i++)
+		drive_embed(d, i, 1, texts, 0);
+	drive_step(d);
+	ok(count_over(d, 2, 5) == 1, "one request at a time");
+	drive_wait(d, 5);
+	ok(count_over(d, 2, 5) == 4, "and the next ones later");
 	drive_close(d);
 }
 
@@ -358,6 +486,9 @@ main(void)
 {
 	test_soak();
 	test_priority();
+	test_aging();
+	test_roles();
+	test_roles_encoder();
 	test_shared();
 	test_preempted();
 	test_fair();

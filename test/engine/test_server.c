@@ -119,6 +119,7 @@ put_generate(protocol_writer *w, uint64_t request, uint32_t max_tokens, uint32_t
 
 	protocol_begin(w, PROTOCOL_GENERATE, request);
 	protocol_put_model(w, &(protocol_model) {LLAMA, sizeof(LLAMA) - 1, "{}", 2});
+	protocol_put_caller(w, &(protocol_caller) {0});
 	protocol_put_sampling(w, &s);
 	protocol_put_messages(w, &(protocol_message) {"user", 4, "Hello", 5}, 1);
 	protocol_end(w);
@@ -258,6 +259,7 @@ test_slow_reader(void)
 	{
 		protocol_begin(&w, PROTOCOL_COUNT, i);
 		protocol_put_model(&w, &(protocol_model) {LLAMA, sizeof(LLAMA) - 1, "{}", 2});
+		protocol_put_caller(&w, &(protocol_caller) {0});
 		protocol_put_string(&w, "Hello", 5);
 		protocol_end(&w);
 		/* the first loads the model: the others need not wait for it together */
