@@ -10,78 +10,81 @@
 
 #include "hnsw/hnsw.h"
 #include "simd/simd.h"
+#include "type/halfvec.h"
 #include "type/vector.h"
 
 /* A value needs no more than HNSW_MAX_VALUE_PAGES pages. */
 #define VECTOR_MAX_INDEXED_DIM 4096
+#define HALFVEC_MAX_INDEXED_DIM 8192
 
-StaticAssertDecl(VECTOR_SIZE(VECTOR_MAX_INDEXED_DIM) <= HNSW_MAX_VALUE_PAGES * HNSW_VALUE_PAGE_ROOM,
-				 "the largest indexed vector must fit its pages");
+StaticAssertDecl(VECTOR_SIZE(VECTOR_MAX_INDEXED_DIM) <= HNSW_MAX_VALUE_PAGES * HNSW_VALUE_PAGE_ROOM &&
+				 HALFVEC_SIZE(HALFVEC_MAX_INDEXED_DIM) <= HNSW_MAX_VALUE_PAGES * HNSW_VALUE_PAGE_ROOM,
+				 "the largest indexed values must fit their pages");
 
-extern Datum rag_vector_l2_squared_distance(PG_FUNCTION_ARGS);
-extern Datum rag_vector_negative_inner_product(PG_FUNCTION_ARGS);
-extern Datum rag_l1_distance(PG_FUNCTION_ARGS);
+/* ---- vector and halfvec ---- */
 
-static float
-VectorL2Squared(const void *a, const void *b)
+static inline bool
+DenseMatches(const DenseType *type, const void *bytes, Size size, int dimensions)
 {
-	const Vector *x = a;
-	const Vector *y = b;
+	const Dense *value = bytes;
 
-	return simd_get()->l2_squared_f32(x->x, y->x, x->dim);
+	return size == DENSE_SIZE(type, dimensions) && value->dim == dimensions &&
+		VARSIZE(value) == size;
 }
 
-static float
-VectorNegativeDot(const void *a, const void *b)
-{
-	const Vector *x = a;
-	const Vector *y = b;
+/* What HnswTypeInfo wants of a dense type: thin, over what is there for both. */
+#define DENSE_HNSW_TYPE(Name, name, suffix) \
+	extern Datum rag_##name##_l2_squared_distance(PG_FUNCTION_ARGS); \
+	extern Datum rag_##name##_negative_inner_product(PG_FUNCTION_ARGS); \
+	extern Datum rag_##name##_l1_distance(PG_FUNCTION_ARGS); \
+	static float \
+	Name##L2Squared(const void *a, const void *b) \
+	{ \
+		const Name *x = a; \
+		const Name *y = b; \
+		return simd_get()->l2_squared_##suffix(x->x, y->x, x->dim); \
+	} \
+	static float \
+	Name##NegativeDot(const void *a, const void *b) \
+	{ \
+		const Name *x = a; \
+		const Name *y = b; \
+		return -simd_get()->dot_##suffix(x->x, y->x, x->dim); \
+	} \
+	static float \
+	Name##L1(const void *a, const void *b) \
+	{ \
+		const Name *x = a; \
+		const Name *y = b; \
+		return simd_get()->l1_##suffix(x->x, y->x, x->dim); \
+	} \
+	static HnswKernel \
+	Name##Kernel(PGFunction distance) \
+	{ \
+		if (distance == rag_##name##_l2_squared_distance) \
+			return Name##L2Squared; \
+		if (distance == rag_##name##_negative_inner_product) \
+			return Name##NegativeDot; \
+		return distance == rag_##name##_l1_distance ? Name##L1 : NULL; \
+	} \
+	static void \
+	Name##CheckDimensions(Datum value, int dimensions) \
+	{ \
+		DenseCheckSameDim(&Name##Dense, ((const Name *) DatumGetPointer(value))->dim, dimensions); \
+	} \
+	static bool \
+	Name##Matches(const void *value, Size size, int dimensions) \
+	{ \
+		return DenseMatches(&Name##Dense, value, size, dimensions); \
+	} \
+	static Datum \
+	Name##NormalizeValue(Datum value) \
+	{ \
+		return PointerGetDatum(DenseL2Normalize(&Name##Dense, (const Dense *) DatumGetPointer(value))); \
+	}
 
-	return -simd_get()->dot_f32(x->x, y->x, x->dim);
-}
-
-static float
-VectorL1(const void *a, const void *b)
-{
-	const Vector *x = a;
-	const Vector *y = b;
-
-	return simd_get()->l1_f32(x->x, y->x, x->dim);
-}
-
-static HnswKernel
-VectorKernel(PGFunction distance)
-{
-	if (distance == rag_vector_l2_squared_distance)
-		return VectorL2Squared;
-	if (distance == rag_vector_negative_inner_product)
-		return VectorNegativeDot;
-	if (distance == rag_l1_distance)
-		return VectorL1;
-	return NULL;
-}
-
-static void
-VectorCheckDimensions(Datum value, int dimensions)
-{
-	const Vector *vector = (const Vector *) DatumGetPointer(value);
-
-	DenseCheckSameDim(&VectorDense, vector->dim, dimensions);
-}
-
-static bool
-VectorMatches(const void *value, Size size, int dimensions)
-{
-	const Vector *vector = value;
-
-	return size == VECTOR_SIZE(dimensions) && vector->dim == dimensions && VARSIZE(vector) == size;
-}
-
-static Datum
-VectorNormalizeValue(Datum value)
-{
-	return PointerGetDatum(VectorL2Normalize((const Vector *) DatumGetPointer(value)));
-}
+DENSE_HNSW_TYPE(Vector, vector, f32)
+DENSE_HNSW_TYPE(Halfvec, halfvec, f16)
 
 PG_FUNCTION_INFO_V1(rag_hnsw_vector_type);
 Datum
@@ -93,6 +96,21 @@ rag_hnsw_vector_type(PG_FUNCTION_ARGS)
 		.matches = VectorMatches,
 		.normalize = VectorNormalizeValue,
 		.kernel = VectorKernel,
+	};
+
+	PG_RETURN_POINTER(&type);
+}
+
+PG_FUNCTION_INFO_V1(rag_hnsw_halfvec_support);
+Datum
+rag_hnsw_halfvec_support(PG_FUNCTION_ARGS)
+{
+	static const HnswTypeInfo type = {
+		.max_dimensions = HALFVEC_MAX_INDEXED_DIM,
+		.check_dimensions = HalfvecCheckDimensions,
+		.matches = HalfvecMatches,
+		.normalize = HalfvecNormalizeValue,
+		.kernel = HalfvecKernel,
 	};
 
 	PG_RETURN_POINTER(&type);

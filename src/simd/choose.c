@@ -38,6 +38,7 @@ static const char *const isa_names[SIMD_ISA_COUNT] = {
 #define LEAF7_EBX_AVX512BW		(1u << 30)
 #define LEAF7_EBX_AVX512VL		(1u << 31)
 #define LEAF7_ECX_AVX512VNNI	(1u << 11)
+#define LEAF7_ECX_VPOPCNTDQ		(1u << 14)
 #define LEAF7_1_EAX_AVXVNNI		(1u << 4)
 #define XCR0_YMM				0x06u	/* SSE and AVX registers */
 #define XCR0_ZMM				0xe6u	/* and masks and both parts of AVX-512 */
@@ -119,8 +120,10 @@ simd_get_for(simd_isa isa)
 		case SIMD_AVX512:
 			return has_avx512(&cpu) ? &simd_kernels_avx512 : NULL;
 		case SIMD_AVX512VNNI:
-			return has_avx512(&cpu) && has_all(cpu.leaf7_ecx, LEAF7_ECX_AVX512VNNI) ?
-				&simd_kernels_avx512vnni : NULL;
+			if (!has_avx512(&cpu) || !has_all(cpu.leaf7_ecx, LEAF7_ECX_AVX512VNNI))
+				return NULL;
+			return has_all(cpu.leaf7_ecx, LEAF7_ECX_VPOPCNTDQ) ?
+				&simd_kernels_avx512popcnt : &simd_kernels_avx512vnni;
 	}
 	return NULL;
 }

@@ -9,13 +9,24 @@
 
 #include "simd/simd.h"
 
-/* one table from the four functions that are in scope under these names */
-#define SIMD_KERNELS(isa_) { \
+/* one table from the functions that are in scope under these names */
+#define SIMD_FLOAT_KERNELS(isa_) \
 	.isa = (isa_), \
 	.l2_squared_f32 = l2_squared_f32, \
 	.dot_f32 = dot_f32, \
 	.l1_f32 = l1_f32, \
 	.cosine_parts_f32 = cosine_parts_f32, \
+	.l2_squared_f16 = l2_squared_f16, \
+	.dot_f16 = dot_f16, \
+	.l1_f16 = l1_f16, \
+	.cosine_parts_f16 = cosine_parts_f16, \
+	.f16_to_f32 = f16_to_f32, \
+	.f32_to_f16 = f32_to_f16
+
+#define SIMD_KERNELS(isa_) { \
+	SIMD_FLOAT_KERNELS(isa_), \
+	.hamming = hamming, \
+	.jaccard_parts = jaccard_parts, \
 }
 
 extern const simd_kernels simd_kernels_scalar;
@@ -25,6 +36,7 @@ extern const simd_kernels simd_kernels_avx2;
 extern const simd_kernels simd_kernels_avxvnni;
 extern const simd_kernels simd_kernels_avx512;
 extern const simd_kernels simd_kernels_avx512vnni;
+extern const simd_kernels simd_kernels_avx512popcnt;	/* as avx512vnni, but for bits */
 #endif
 
 #endif							/* RAG_SIMD_KERNELS_H */

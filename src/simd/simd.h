@@ -27,7 +27,7 @@ typedef enum simd_isa
 	SIMD_AVX2,					/* AVX2 + FMA + F16C + BMI2 + POPCNT */
 	SIMD_AVXVNNI,				/* SIMD_AVX2 + AVX-VNNI (256-bit int8 dot product) */
 	SIMD_AVX512,				/* SIMD_AVX2 + F + BW + VL + DQ */
-	SIMD_AVX512VNNI				/* SIMD_AVX512 + AVX512-VNNI */
+	SIMD_AVX512VNNI				/* SIMD_AVX512 + AVX512-VNNI; VPOPCNTDQ is used if there */
 } simd_isa;
 
 typedef struct simd_kernels
@@ -39,6 +39,17 @@ typedef struct simd_kernels
 	float		(*l1_f32) (const float *a, const float *b, size_t n);
 	/* out[0] = a.b, out[1] = a.a, out[2] = b.b in one pass */
 	void		(*cosine_parts_f32) (const float *a, const float *b, size_t n, float out[3]);
+	/* the same over IEEE 754 binary16, summed in float */
+	float		(*l2_squared_f16) (const uint16_t *a, const uint16_t *b, size_t n);
+	float		(*dot_f16) (const uint16_t *a, const uint16_t *b, size_t n);
+	float		(*l1_f16) (const uint16_t *a, const uint16_t *b, size_t n);
+	void		(*cosine_parts_f16) (const uint16_t *a, const uint16_t *b, size_t n, float out[3]);
+	/* n elements; to the nearest, ties to even; what no f16 holds becomes infinite */
+	void		(*f16_to_f32) (const uint16_t *in, float *out, size_t n);
+	void		(*f32_to_f16) (const float *in, uint16_t *out, size_t n);
+	/* bits that differ; out[0] = bits set in both, out[1] = in one or both */
+	uint64_t	(*hamming) (const uint8_t *a, const uint8_t *b, size_t bytes);
+	void		(*jaccard_parts) (const uint8_t *a, const uint8_t *b, size_t bytes, uint64_t out[2]);
 } simd_kernels;
 
 /* The best table for this CPU. The environment variable RAG_SIMD (scalar, avx2,

@@ -6,8 +6,27 @@
 
 #include <math.h>
 
+#include "common/shortest_dec.h"
+
 #include "rag.h"
-#include "type/dense.h"
+#include "type/halfvec.h"
+#include "type/vector.h"
+
+const DenseType VectorDense = {
+	.name = "vector",
+	.max_dim = VECTOR_MAX_DIM,
+	.element_size = sizeof(float),
+};
+
+const DenseType HalfvecDense = {
+	.name = "halfvec",
+	.max_dim = HALFVEC_MAX_DIM,
+	.element_size = sizeof(uint16),
+};
+
+StaticAssertDecl(offsetof(Vector, x) == offsetof(Dense, elements) &&
+				 offsetof(Halfvec, x) == offsetof(Dense, elements),
+				 "the dense types must lie alike on disk");
 
 bool
 DenseCheckDim(const DenseType *type, int dim, Node *escontext)
@@ -53,6 +72,15 @@ DenseCheckElement(const DenseType *type, float value, Node *escontext)
 		ereturn(escontext, false,
 				(errcode(ERRCODE_DATA_EXCEPTION),
 				 errmsg("infinite value not allowed in %s", type->name)));
+	if (DenseIsHalf(type) && isinf(half_to_float(half_from_float(value))))
+	{
+		char		shown[FLOAT_SHORTEST_DECIMAL_LEN];
+
+		float_to_shortest_decimal_buf(value, shown);
+		ereturn(escontext, false,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("\"%s\" is out of range for type %s", shown, type->name)));
+	}
 	return true;
 }
 

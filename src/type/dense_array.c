@@ -1,5 +1,5 @@
 /*
- * dense_array.c: elements from arrays of numbers, for the casts.
+ * dense_array.c: elements from arrays of numbers, for the casts of all types.
  */
 #include "postgres.h"
 
@@ -29,15 +29,8 @@ element_to_float(Datum element, Oid type)
 }
 
 int
-DenseFromArray(const DenseType *type, ArrayType *array, int32 typmod, float **values)
+ArrayLength(ArrayType *array)
 {
-	Oid			element_type = ARR_ELEMTYPE(array);
-	int16		length;
-	bool		by_value;
-	char		align;
-	Datum	   *elements;
-	int			dim;
-
 	if (ARR_NDIM(array) > 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_EXCEPTION),
@@ -46,17 +39,24 @@ DenseFromArray(const DenseType *type, ArrayType *array, int32 typmod, float **va
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("array must not contain nulls")));
+	return ARR_NDIM(array) == 0 ? 0 : ARR_DIMS(array)[0];
+}
 
-	/* the dimensions first: a huge array must not be taken apart in vain */
-	dim = ARR_NDIM(array) == 0 ? 0 : ARR_DIMS(array)[0];
-	DenseCheckDim(type, dim, NULL);
-	DenseCheckExpectedDim(typmod, dim, NULL);
+int
+ArrayToFloats(ArrayType *array, float **values)
+{
+	Oid			element_type = ARR_ELEMTYPE(array);
+	int16		length;
+	bool		by_value;
+	char		align;
+	Datum	   *elements;
+	int			count;
 
 	get_typlenbyvalalign(element_type, &length, &by_value, &align);
-	deconstruct_array(array, element_type, length, by_value, align, &elements, NULL, &dim);
-	*values = palloc(sizeof(float) * dim);
-	for (int i = 0; i < dim; i++)
+	deconstruct_array(array, element_type, length, by_value, align, &elements, NULL, &count);
+	*values = palloc(sizeof(float) * count);
+	for (int i = 0; i < count; i++)
 		(*values)[i] = element_to_float(elements[i], element_type);
 	pfree(elements);
-	return dim;
+	return count;
 }

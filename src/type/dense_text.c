@@ -62,7 +62,8 @@ parse_element(const DenseType *type, const char *input, const char **at, float *
 		(void) syntax_error(type, input, NULL, escontext);
 		return false;
 	}
-	if (errno == ERANGE && isinf(*value))
+	if (errno == ERANGE ? isinf(*value) :
+		isfinite(*value) && DenseIsHalf(type) && isinf(half_to_float(half_from_float(*value))))
 		ereturn(escontext, false,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 				 errmsg("\"%s\" is out of range for type %s", pnstrdup(*at, end - *at),

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "engine/cpu/device.h"
-#include "engine/cpu/half.h"
+#include "simd/half.h"
 #include "tap.h"
 
 static uint64_t test_state = 88172645463325252u;

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "engine/cpu/device.h"
-#include "engine/cpu/half.h"
+#include "simd/half.h"
 
 typedef struct rope_job
 {

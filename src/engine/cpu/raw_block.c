@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "engine/cpu/half.h"
+#include "simd/half.h"
 
 static uint16_t
 read_half(const uint8_t *p)

@@ -20,7 +20,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "engine/cpu/half.h"
+#include "simd/half.h"
 
 #define VEC_INLINE static inline __attribute__((always_inline, unused))
 

@@ -2,8 +2,8 @@
  * half.h: 16-bit floats in portable C, bit by bit as the F16C instructions do it
  * (IEEE 754 binary16, round to nearest even).
  */
-#ifndef RAG_ENGINE_CPU_HALF_H
-#define RAG_ENGINE_CPU_HALF_H
+#ifndef RAG_SIMD_HALF_H
+#define RAG_SIMD_HALF_H
 
 #include <stdint.h>
 #include <string.h>
@@ -63,4 +63,4 @@ half_bfloat_to_float(uint16_t h)
 	return half_bits_to_float((uint32_t) h << 16);
 }
 
-#endif							/* RAG_ENGINE_CPU_HALF_H */
+#endif							/* RAG_SIMD_HALF_H */

@@ -1,5 +1,5 @@
 /*
- * f32_avx2.c: the f32 kernels in 256-bit registers, with fused multiply-add.
+ * float_avx2.c: the kernels in 256-bit registers, with fused multiply-add; bits by POPCNT.
  */
 #include <immintrin.h>
 
@@ -29,6 +29,35 @@ lanes_load_first(const float *p, size_t n)
 	__m256i		mask = _mm256_cmpgt_epi32(_mm256_set1_epi32((int) n), position);
 
 	return _mm256_maskload_ps(p, mask);
+}
+
+static inline lanes
+lanes_load_half(const uint16_t *p)
+{
+	return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *) p));
+}
+
+/* There is no masked load of 16-bit elements. */
+static inline lanes
+lanes_load_half_first(const uint16_t *p, size_t n)
+{
+	uint16_t	first[LANES] = {0};
+
+	for (size_t i = 0; i < n; i++)
+		first[i] = p[i];
+	return lanes_load_half(first);
+}
+
+static inline void
+lanes_store(float *p, lanes v)
+{
+	_mm256_storeu_ps(p, v);
+}
+
+static inline void
+lanes_store_half(uint16_t *p, lanes v)
+{
+	_mm_storeu_si128((__m128i *) p, _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
 }
 
 static inline lanes
@@ -64,7 +93,8 @@ lanes_sum(lanes a)
 	return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
-#include "simd/f32_body.h"
+#include "simd/float_body.h"
+#include "simd/bits_words.h"
 
 const simd_kernels simd_kernels_avx2 = SIMD_KERNELS(SIMD_AVX2);
 

@@ -1,8 +1,8 @@
 /*
- * vector_agg.c: avg(vector). (sum(vector) needs vector_add alone.)
+ * dense_agg.c: avg of the dense types. (sum needs their addition alone.)
  *
- * The state is a float8 array: the number of vectors, then their sum in double, one
- * element for each dimension; {0} before the first vector. It is pgvector's, so a
+ * The state is a float8 array: the number of values, then their sum in double, one
+ * element for each dimension; {0} before the first value. It is pgvector's, so a
  * partial aggregate may meet it across servers.
  */
 #include "postgres.h"
@@ -12,7 +12,7 @@
 #include "catalog/pg_type.h"
 #include "utils/float.h"
 
-#include "type/vector.h"
+#include "type/dense.h"
 
 /* A state as the functions see it: sums[0 .. dim - 1]. */
 typedef struct AvgState
@@ -37,23 +37,23 @@ view_state(ArrayType *array)
 
 /* SQL can call these functions with any array. */
 static AvgState
-get_state(FunctionCallInfo fcinfo, int argument, const char *caller)
+get_state(FunctionCallInfo fcinfo, int argument, const DenseType *type, const char *caller)
 {
 	ArrayType  *array = PG_GETARG_ARRAYTYPE_P(argument);
 
 	if (ARR_NDIM(array) != 1 || ARR_DIMS(array)[0] < 1 || ARR_HASNULL(array) ||
 		ARR_ELEMTYPE(array) != FLOAT8OID)
-		elog(ERROR, "%s: expected state array", caller);
+		elog(ERROR, "%s_%s: expected state array", type->name, caller);
 	return view_state(array);
 }
 
 static AvgState
-make_state(int dim)
+make_state(const DenseType *type, int dim)
 {
 	Size		size = ARR_OVERHEAD_NONULLS(1) + sizeof(float8) * (dim + 1);
 	ArrayType  *array;
 
-	DenseCheckDim(&VectorDense, dim, NULL);
+	DenseCheckDim(type, dim, NULL);
 	array = palloc0(size);
 	SET_VARSIZE(array, size);
 	array->ndim = 1;
@@ -69,13 +69,13 @@ make_state(int dim)
  * nobody else sees that (as in float8_accum()), else into a copy.
  */
 static AvgState
-writable_state(FunctionCallInfo fcinfo, AvgState state)
+writable_state(FunctionCallInfo fcinfo, const DenseType *type, AvgState state)
 {
 	AvgState	copy;
 
 	if (AggCheckCallContext(fcinfo, NULL))
 		return state;
-	copy = make_state(state.dim);
+	copy = make_state(type, state.dim);
 	*copy.count = *state.count;
 	memcpy(copy.sums, state.sums, sizeof(float8) * state.dim);
 	return copy;
@@ -93,37 +93,37 @@ check_overflow(AvgState state)
 		float_overflow_error();
 }
 
-PG_FUNCTION_INFO_V1(rag_vector_accum);
-Datum
-rag_vector_accum(PG_FUNCTION_ARGS)
+static Datum
+dense_accum(FunctionCallInfo fcinfo, const DenseType *type)
 {
-	AvgState	state = get_state(fcinfo, 0, "vector_accum");
-	Vector	   *vector = PG_GETARG_VECTOR_P(1);
+	AvgState	state = get_state(fcinfo, 0, type, "accum");
+	Dense	   *value = PG_GETARG_DENSE_P(1);
+	const float *x = DenseFloats(type, value);
 	AvgState	result;
 
 	if (state.dim == 0)
 	{
-		result = make_state(vector->dim);
+		result = make_state(type, value->dim);
 		*result.count = *state.count;
 	}
 	else
 	{
-		DenseCheckExpectedDim(state.dim, vector->dim, NULL);
-		result = writable_state(fcinfo, state);
+		DenseCheckExpectedDim(state.dim, value->dim, NULL);
+		result = writable_state(fcinfo, type, state);
 	}
 	*result.count += 1;
 	for (int i = 0; i < result.dim; i++)
-		result.sums[i] += vector->x[i];
+		result.sums[i] += x[i];
 	check_overflow(result);
 	PG_RETURN_ARRAYTYPE_P(result.array);
 }
+DENSE_FUNCTION(accum)
 
-PG_FUNCTION_INFO_V1(rag_vector_combine);
-Datum
-rag_vector_combine(PG_FUNCTION_ARGS)
+static Datum
+dense_combine(FunctionCallInfo fcinfo, const DenseType *type)
 {
-	AvgState	a = get_state(fcinfo, 0, "vector_combine");
-	AvgState	b = get_state(fcinfo, 1, "vector_combine");
+	AvgState	a = get_state(fcinfo, 0, type, "combine");
+	AvgState	b = get_state(fcinfo, 1, type, "combine");
 	AvgState	result;
 
 	/* a worker that met no row has nothing to add, nor a dimension to agree on */
@@ -133,30 +133,31 @@ rag_vector_combine(PG_FUNCTION_ARGS)
 		PG_RETURN_ARRAYTYPE_P(b.array);
 
 	DenseCheckExpectedDim(a.dim, b.dim, NULL);
-	result = writable_state(fcinfo, a);
+	result = writable_state(fcinfo, type, a);
 	*result.count += *b.count;
 	for (int i = 0; i < result.dim; i++)
 		result.sums[i] += b.sums[i];
 	check_overflow(result);
 	PG_RETURN_ARRAYTYPE_P(result.array);
 }
+DENSE_FUNCTION(combine)
 
-PG_FUNCTION_INFO_V1(rag_vector_avg);
-Datum
-rag_vector_avg(PG_FUNCTION_ARGS)
+static Datum
+dense_avg(FunctionCallInfo fcinfo, const DenseType *type)
 {
-	AvgState	state = get_state(fcinfo, 0, "vector_avg");
-	Vector	   *result;
+	AvgState	state = get_state(fcinfo, 0, type, "avg");
+	DenseResult result;
 
 	/* SQL defines the average of no values as NULL */
 	if (*state.count == 0)
 		PG_RETURN_NULL();
 
-	result = VectorMake(state.dim);
+	result = DenseResultBegin(type, state.dim);
 	for (int i = 0; i < state.dim; i++)
 	{
-		result->x[i] = (float) (state.sums[i] / *state.count);
-		DenseCheckElement(&VectorDense, result->x[i], NULL);
+		result.x[i] = (float) (state.sums[i] / *state.count);
+		DenseCheckElement(type, result.x[i], NULL);
 	}
-	PG_RETURN_VECTOR_P(result);
+	PG_RETURN_POINTER(DenseResultEnd(type, &result));
 }
+DENSE_FUNCTION(avg)
