@@ -98,7 +98,7 @@ test_request(const char *name, submit_function submit, bool load)
 		}
 		d->hold = true;
 		submit(d, 2);
-		malloc_fails_at(n);
+		malloc_fails_at(n, false);
 		drive_release(d);
 		work(d);
 		malloc_works_again(&reached);

@@ -16,7 +16,7 @@ open_with(const char *path, long n, long *wrong)
 	model	   *m;
 	bool		failed;
 
-	malloc_fails_at(n);
+	malloc_fails_at(n, false);
 	m = model_open(path, &error);
 	model_close(m);
 	*wrong += malloc_works_again(&failed) != 0 || (m == NULL && error.code != ENGINE_NO_MEMORY);

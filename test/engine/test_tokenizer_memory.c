@@ -63,7 +63,7 @@ test_tokenizer(const char *name)
 		engine_error error = {0};
 		bool		done;
 
-		malloc_fails_at(n);
+		malloc_fails_at(n, false);
 		done = use(&files, &error);
 		wrong += malloc_works_again(&reached) != 0 || (!done && error.code != ENGINE_NO_MEMORY) ||
 			(!done && !reached);

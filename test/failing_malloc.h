@@ -26,15 +26,20 @@ extern void __libc_free(void *p);
 
 static bool counting;
 static long until_failure;		/* allocations that still succeed; negative: all do */
+static bool only_one;			/* after the one that fails all succeed */
+static bool has_failed;
 static long live;				/* blocks allocated and not freed while counting */
 
 static bool
 may_allocate(void)
 {
-	if (!counting)
+	if (!counting || (has_failed && only_one))
 		return true;
 	if (until_failure == 0)
+	{
+		has_failed = true;
 		return false;
+	}
 	until_failure--;
 	return true;
 }
@@ -83,11 +88,13 @@ free(void *p)
 	__libc_free(p);
 }
 
-/* From here on the nth allocation (from 0) and all after it fail; negative n: none does. */
+/* From here on the nth allocation (from 0) fails, and unless once all after it; negative n: none does. */
 static void
-malloc_fails_at(long n)
+malloc_fails_at(long n, bool once)
 {
 	live = 0;
+	only_one = once;
+	has_failed = false;
 	until_failure = n;
 	counting = true;
 }
