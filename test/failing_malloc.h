@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdlib.h>			/* tells which C library this is */
 
 #ifdef __has_feature
 #if __has_feature(address_sanitizer)
