@@ -497,13 +497,38 @@ extern ItemPointerData HnswWriteRows(Relation index, const ItemPointerData *rows
 extern bool HnswFilterRows(Relation index, Buffer buffer, OffsetNumber offset,
 						   const HnswRowFilter *filter);
 
+/* ---- bulk.c: writing a finished graph to an index that has its metapage only ---- */
+
+typedef struct HnswBulk HnswBulk;
+
+typedef struct HnswBulkNode
+{
+	const void *value;
+	Size		value_size;
+	int			level;
+	const HnswNode *links;		/* (level + 2) * m by name, as HnswLinkStart says; empty
+								 * slots hold HNSW_NO_NODE and are the last of a level */
+	const ItemPointerData *rows;	/* at least one; those that fit the node are written */
+	int			row_count;
+} HnswBulkNode;
+
+/*
+ * First every node is placed, then the same nodes are written in the same order, then
+ * all rows of those that have more than fit. Nothing is logged, and nobody else may see
+ * the index yet.
+ */
+extern HnswBulk *HnswBulkBegin(Relation index, int m);
+extern HnswNode HnswBulkPlace(HnswBulk *bulk, int level, Size value_size);
+extern void HnswBulkWrite(HnswBulk *bulk, const HnswBulkNode *node);
+extern void HnswBulkAddRows(HnswBulk *bulk, HnswNode node, const ItemPointerData *rows, int count);
+extern void HnswBulkEnd(HnswBulk *bulk, HnswNode entry, int entry_level);
+
 /* ---- store_memory.c, store_page.c ---- */
 
 extern HnswStore *HnswMemoryStore(const HnswSupport *support, int m, int ef_construction,
 								  MemoryContext context);
 /* Bytes in use. */
 extern Size HnswMemoryStoreUsed(HnswStore *store);
-/* Writes all nodes to an index that has its metapage only, without WAL. */
 /* Makes sure that every node is found; then: writes all nodes to an index that has its
  * metapage only, without WAL. */
 extern void HnswMemoryStoreAttach(HnswStore *store);

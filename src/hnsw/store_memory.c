@@ -34,8 +34,7 @@ typedef struct MemoryNode
 	const void *value;
 	uint32		value_size;
 	uint8		level;
-	BlockNumber block;			/* where the node will lie, from the flush on */
-	OffsetNumber offset;
+	HnswNode	name;			/* on pages, from the flush on */
 	ItemPointerData row;		/* the first row; more has all once there are several */
 	HnswRows   *more;
 	MemoryLinks *links[FLEXIBLE_ARRAY_MEMBER];	/* by level */
@@ -137,8 +136,7 @@ MakeNode(MemoryStore *store, const HnswInsertion *insertion)
 	node->value = value;
 	node->value_size = insertion->value_size;
 	node->level = insertion->level;
-	node->block = InvalidBlockNumber;
-	node->offset = InvalidOffsetNumber;
+	node->name = HNSW_NO_NODE;
 	node->row = insertion->row;
 	node->more = NULL;
 	for (int level = 0; level < levels; level++)
@@ -271,196 +269,49 @@ HnswMemoryStoreAttach(HnswStore *base)
 
 /* ---- writing the graph to pages ---- */
 
-/*
- * Block by block: first the pages of nodes, filled in the order of the nodes, then the
- * pages of large values in the same order, then the rows that nodes have no room for.
- * Where everything will lie is known before anything is written, since nodes link to
- * later ones.
- */
-typedef struct Flush
-{
-	MemoryStore *store;
-	Relation	index;
-	BlockNumber node_block;		/* the first ones */
-	BlockNumber value_block;
-} Flush;
-
-static HnswShape
-ShapeOf(const Flush *flush, const MemoryNode *node)
-{
-	return HnswNodeShape(flush->store->base.m, node->level, node->value_size);
-}
-
-/* Gives each node its block and offset. */
 static void
-PlaceNodes(Flush *flush)
+WriteNode(const MemoryStore *store, HnswBulk *bulk, const MemoryNode *node)
 {
-	const Size	empty = HNSW_PAGE_ROOM + sizeof(ItemIdData);
-	BlockNumber block = flush->node_block - 1;
-	OffsetNumber offset = InvalidOffsetNumber;
-	Size		room = 0;
-
-	for (uint32 i = 0; i < flush->store->count; i++)
-	{
-		MemoryNode *node = flush->store->nodes[i];
-		Size		need = ShapeOf(flush, node).tuple_size + sizeof(ItemIdData);
-
-		if (need > room)
-		{
-			block++;
-			offset = InvalidOffsetNumber;
-			room = empty;
-		}
-		room -= need;
-		node->block = block;
-		node->offset = OffsetNumberNext(offset);
-		offset = node->offset;
-	}
-	flush->value_block = block + 1;
-}
-
-/* The tuple of a node, with links by their places, and the pages that its value will get. */
-static HnswNodeTuple *
-FormNode(const Flush *flush, const MemoryNode *node, const HnswShape *shape, BlockNumber *value_block)
-{
-	int			m = flush->store->base.m;
-	HnswNodeTuple *tuple = palloc0(shape->tuple_size);
-	HnswInsertion form = {
+	int			m = store->base.m;
+	HnswNode	links[(HNSW_MAX_LEVEL + 2) * HNSW_MAX_M];
+	HnswBulkNode form = {
 		.value = node->value,
 		.value_size = node->value_size,
-		.level = node->level
+		.level = node->level,
+		.links = links,
+		.rows = node->more == NULL ? &node->row : node->more->rows,
+		.row_count = node->more == NULL ? 1 : node->more->count
 	};
 
-	HnswFormNode(tuple, shape, &form, m);
-	tuple->row_count = 1;
-	tuple->rows[0] = node->row;
-	if (node->more != NULL)
-	{
-		tuple->row_count = Min(node->more->count, HNSW_INLINE_ROWS);
-		memcpy(tuple->rows, node->more->rows, tuple->row_count * sizeof(ItemPointerData));
-	}
-	for (int i = 0; i < shape->value_pages; i++)
-		tuple->value_block[i] = (*value_block)++;
 	for (int level = 0; level <= node->level; level++)
 	{
 		const MemoryLinks *list = node->links[level];
-		HnswNode   *links = tuple->links + HnswLinkStart(m, level);
+		HnswNode   *slots = links + HnswLinkStart(m, level);
 
-		for (uint32 i = 0; i < list->count; i++)
-		{
-			const MemoryNode *to = flush->store->nodes[list->links[i].node];
-
-			links[i] = HnswRefMake(to->block, to->offset, 0);
-		}
+		for (int i = 0; i < HnswLevelLinks(m, level); i++)
+			slots[i] = i < (int) list->count
+				? store->nodes[list->links[i].node]->name
+				: HNSW_NO_NODE;
 	}
-	return tuple;
-}
-
-static Buffer
-NextBuffer(const Flush *flush, BlockNumber expected)
-{
-	Buffer		buffer = HnswFreeBuffer(flush->index, MAIN_FORKNUM);
-
-	if (BufferGetBlockNumber(buffer) != expected)
-		elog(ERROR, "hnsw index \"%s\" grew while it was built",
-			 RelationGetRelationName(flush->index));
-	return buffer;
-}
-
-static void
-FinishBuffer(Buffer buffer)
-{
-	if (buffer == InvalidBuffer)
-		return;
-	MarkBufferDirty(buffer);
-	UnlockReleaseBuffer(buffer);
-}
-
-static void
-WriteNodes(const Flush *flush)
-{
-	Buffer		buffer = InvalidBuffer;
-	BlockNumber block = InvalidBlockNumber;
-	BlockNumber value_block = flush->value_block;
-
-	for (uint32 i = 0; i < flush->store->count; i++)
-	{
-		const MemoryNode *node = flush->store->nodes[i];
-		HnswShape	shape = ShapeOf(flush, node);
-		HnswNodeTuple *tuple = FormNode(flush, node, &shape, &value_block);
-
-		if (node->block != block)
-		{
-			FinishBuffer(buffer);
-			CHECK_FOR_INTERRUPTS();
-			block = node->block;
-			buffer = NextBuffer(flush, block);
-			HnswPageInit(BufferGetPage(buffer), HNSW_PAGE_NODES);
-		}
-		if (PageAddItem(BufferGetPage(buffer), (Item) tuple, shape.tuple_size, InvalidOffsetNumber,
-						false, false) != node->offset)
-			elog(ERROR, "hnsw node is not where it was to be");
-		pfree(tuple);
-	}
-	FinishBuffer(buffer);
-}
-
-static void
-WriteValues(const Flush *flush)
-{
-	BlockNumber block = flush->value_block;
-
-	for (uint32 i = 0; i < flush->store->count; i++)
-	{
-		const MemoryNode *node = flush->store->nodes[i];
-		HnswShape	shape = ShapeOf(flush, node);
-
-		for (int part = 0; part < shape.value_pages; part++)
-		{
-			Buffer		buffer = NextBuffer(flush, block++);
-
-			CHECK_FOR_INTERRUPTS();
-			HnswValuePageFill(BufferGetPage(buffer), HnswRefMake(node->block, node->offset, 0),
-							  &shape, node->value, node->value_size, part);
-			FinishBuffer(buffer);
-		}
-	}
-}
-
-static void
-WriteRows(const Flush *flush)
-{
-	for (uint32 i = 0; i < flush->store->count; i++)
-	{
-		const MemoryNode *node = flush->store->nodes[i];
-		Buffer		buffer;
-
-		if (node->more == NULL || node->more->count <= HNSW_INLINE_ROWS)
-			continue;
-		CHECK_FOR_INTERRUPTS();
-		buffer = ReadBuffer(flush->index, node->block);
-		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
-		HnswPageNodeAt(BufferGetPage(buffer), node->offset)->more_rows =
-			HnswWriteRows(flush->index, node->more->rows + HNSW_INLINE_ROWS,
-						  node->more->count - HNSW_INLINE_ROWS);
-		FinishBuffer(buffer);
-	}
+	HnswBulkWrite(bulk, &form);
 }
 
 void
 HnswMemoryStoreFlush(HnswStore *base, Relation index)
 {
 	MemoryStore *store = (MemoryStore *) base;
-	Flush		flush = {.store = store, .index = index, .node_block = HNSW_META_BLOCK + 1};
+	HnswBulk   *bulk = HnswBulkBegin(index, base->m);
+	MemoryNode **nodes = store->nodes;
 
-	PlaceNodes(&flush);
-	WriteNodes(&flush);
-	WriteValues(&flush);
-	WriteRows(&flush);
-	if (base->entry != HNSW_NO_NODE)
+	for (uint32 i = 0; i < store->count; i++)
+		nodes[i]->name = HnswBulkPlace(bulk, nodes[i]->level, nodes[i]->value_size);
+	for (uint32 i = 0; i < store->count; i++)
+		WriteNode(store, bulk, nodes[i]);
+	for (uint32 i = 0; i < store->count; i++)
 	{
-		const MemoryNode *entry = NodeOf(base, base->entry);
-
-		HnswWriteEntry(index, HnswRefMake(entry->block, entry->offset, 0), base->entry_level, true);
+		if (nodes[i]->more != NULL)
+			HnswBulkAddRows(bulk, nodes[i]->name, nodes[i]->more->rows, nodes[i]->more->count);
 	}
+	HnswBulkEnd(bulk, base->entry == HNSW_NO_NODE ? HNSW_NO_NODE : NodeOf(base, base->entry)->name,
+				base->entry_level);
 }
