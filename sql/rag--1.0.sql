@@ -750,6 +750,34 @@ CREATE AGGREGATE sum(halfvec) (
 COMMENT ON AGGREGATE sum(halfvec) IS 'the sum of all halfvecs, element by element';
 
 -- ===========================================================================
+-- Bit strings: distances of PostgreSQL's own type
+-- ===========================================================================
+
+CREATE FUNCTION hamming_distance(bit, bit) RETURNS double precision
+	AS 'MODULE_PATHNAME', 'rag_hamming_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION hamming_distance(bit, bit) IS 'Hamming distance: the number of bits that differ';
+
+CREATE FUNCTION jaccard_distance(bit, bit) RETURNS double precision
+	AS 'MODULE_PATHNAME', 'rag_jaccard_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION jaccard_distance(bit, bit) IS 'Jaccard distance: 1 less the share of bits set in both of those set in one or both';
+
+CREATE OPERATOR <~> (
+	LEFTARG = bit,
+	RIGHTARG = bit,
+	FUNCTION = hamming_distance,
+	COMMUTATOR = <~>
+);
+COMMENT ON OPERATOR <~> (bit, bit) IS 'Hamming distance';
+
+CREATE OPERATOR <%> (
+	LEFTARG = bit,
+	RIGHTARG = bit,
+	FUNCTION = jaccard_distance,
+	COMMUTATOR = <%>
+);
+COMMENT ON OPERATOR <%> (bit, bit) IS 'Jaccard distance';
+
+-- ===========================================================================
 -- The hnsw index access method
 -- ===========================================================================
 
@@ -817,6 +845,22 @@ CREATE OPERATOR CLASS halfvec_l1_ops FOR TYPE halfvec USING hnsw AS
 	FUNCTION 1 l1_distance(halfvec, halfvec),
 	FUNCTION 3 hnsw_halfvec_support(internal);
 COMMENT ON OPERATOR CLASS halfvec_l1_ops USING hnsw IS 'order by taxicab distance';
+
+CREATE FUNCTION hnsw_bit_support(internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'rag_hnsw_bit_support' LANGUAGE C;
+COMMENT ON FUNCTION hnsw_bit_support(internal) IS 'what hnsw must know of type bit';
+
+CREATE OPERATOR CLASS bit_hamming_ops FOR TYPE bit USING hnsw AS
+	OPERATOR 1 <~> (bit, bit) FOR ORDER BY float_ops,
+	FUNCTION 1 hamming_distance(bit, bit),
+	FUNCTION 3 hnsw_bit_support(internal);
+COMMENT ON OPERATOR CLASS bit_hamming_ops USING hnsw IS 'order by Hamming distance';
+
+CREATE OPERATOR CLASS bit_jaccard_ops FOR TYPE bit USING hnsw AS
+	OPERATOR 1 <%> (bit, bit) FOR ORDER BY float_ops,
+	FUNCTION 1 jaccard_distance(bit, bit),
+	FUNCTION 3 hnsw_bit_support(internal);
+COMMENT ON OPERATOR CLASS bit_jaccard_ops USING hnsw IS 'order by Jaccard distance';
 
 CREATE FUNCTION rag.hnsw_check(index regclass, OUT block bigint, OUT item integer, OUT problem text)
 	RETURNS SETOF record

@@ -8,17 +8,22 @@
 
 #include <math.h>
 
+#include "catalog/pg_type.h"
+
 #include "hnsw/hnsw.h"
 #include "simd/simd.h"
+#include "type/bit_distance.h"
 #include "type/halfvec.h"
 #include "type/vector.h"
 
 /* A value needs no more than HNSW_MAX_VALUE_PAGES pages. */
 #define VECTOR_MAX_INDEXED_DIM 4096
 #define HALFVEC_MAX_INDEXED_DIM 8192
+#define BIT_MAX_INDEXED_LENGTH 64000
 
 StaticAssertDecl(VECTOR_SIZE(VECTOR_MAX_INDEXED_DIM) <= HNSW_MAX_VALUE_PAGES * HNSW_VALUE_PAGE_ROOM &&
-				 HALFVEC_SIZE(HALFVEC_MAX_INDEXED_DIM) <= HNSW_MAX_VALUE_PAGES * HNSW_VALUE_PAGE_ROOM,
+				 HALFVEC_SIZE(HALFVEC_MAX_INDEXED_DIM) <= HNSW_MAX_VALUE_PAGES * HNSW_VALUE_PAGE_ROOM &&
+				 VARBITTOTALLEN(BIT_MAX_INDEXED_LENGTH) <= HNSW_MAX_VALUE_PAGES * HNSW_VALUE_PAGE_ROOM,
 				 "the largest indexed values must fit their pages");
 
 /* ---- vector and halfvec ---- */
@@ -116,6 +121,62 @@ rag_hnsw_halfvec_support(PG_FUNCTION_ARGS)
 	PG_RETURN_POINTER(&type);
 }
 
+/* ---- bit ---- */
+
+extern Datum rag_hamming_distance(PG_FUNCTION_ARGS);
+extern Datum rag_jaccard_distance(PG_FUNCTION_ARGS);
+
+static float
+BitHammingKernel(const void *a, const void *b)
+{
+	return (float) BitHamming(a, b);
+}
+
+static float
+BitJaccardKernel(const void *a, const void *b)
+{
+	return (float) BitJaccard(a, b);
+}
+
+static HnswKernel
+BitKernel(PGFunction distance)
+{
+	if (distance == rag_hamming_distance)
+		return BitHammingKernel;
+	return distance == rag_jaccard_distance ? BitJaccardKernel : NULL;
+}
+
+static void
+BitCheckDimensions(Datum value, int dimensions)
+{
+	BitCheckSameLength((const VarBit *) DatumGetPointer(value), dimensions);
+}
+
+static bool
+BitMatches(const void *value, Size size, int dimensions)
+{
+	const VarBit *bits = value;
+
+	return size == VARBITTOTALLEN(dimensions) && VARBITLEN(bits) == dimensions &&
+		VARSIZE(bits) == size;
+}
+
+PG_FUNCTION_INFO_V1(rag_hnsw_bit_support);
+Datum
+rag_hnsw_bit_support(PG_FUNCTION_ARGS)
+{
+	static const HnswTypeInfo type = {
+		.max_dimensions = BIT_MAX_INDEXED_LENGTH,
+		.check_dimensions = BitCheckDimensions,
+		.matches = BitMatches,
+		.kernel = BitKernel,
+	};
+
+	PG_RETURN_POINTER(&type);
+}
+
+/* ---- of every type ---- */
+
 void
 HnswInitSupport(HnswSupport *support, Relation index)
 {
@@ -130,6 +191,11 @@ HnswInitSupport(HnswSupport *support, Relation index)
 	support->collation = index->rd_indcollation[0];
 	support->kernel = support->type->kernel(support->distance->fn_addr);
 
+	/* bit varying goes for bit, but has no one length */
+	if (TupleDescAttr(RelationGetDescr(index), 0)->atttypid == VARBITOID)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("type not supported for hnsw index")));
 	if (dimensions < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
