@@ -96,17 +96,20 @@ static bool
 compute_encoder(loaded_model *m)
 {
 	engine_error error;
+	uint64_t	begun;
 	int			width = graph_encode_width(m->graph);
 	int			count;
 
 	if (!schedule_encoder(m))
 		return false;
-	note_start(m, engine_now());
+	begun = engine_now();
+	note_start(m, begun);
 	if (!graph_encode(m->graph, &m->batch, m->vectors, &error))
 	{
 		fail_members(m, &error);
 		return true;
 	}
+	pace_note(&m->pace, 0, m->batch.rows, engine_now() - begun);
 	count = m->batch.sequences;
 	for (int i = 0; i < count; i++)
 		queue_remove(m->members[i]);
@@ -255,17 +258,20 @@ static bool
 compute_decoder(loaded_model *m)
 {
 	engine_error error;
+	uint64_t	begun;
 	int			output = 0;
 	int			count;
 
 	if (!schedule_decoder(m))
 		return false;
-	note_start(m, engine_now());
+	begun = engine_now();
+	note_start(m, begun);
 	if (!graph_decode(m->graph, &m->batch, &m->outputs, &error))
 	{
 		fail_members(m, &error);
 		return true;
 	}
+	pace_note(&m->pace, m->decode_rows, m->batch.rows - m->decode_rows, engine_now() - begun);
 	count = m->batch.sequences;
 	for (int i = 0; i < count; i++)
 	{

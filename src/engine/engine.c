@@ -3,12 +3,14 @@
  */
 #include "engine/engine_private.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #define DEFAULT_BATCHED_TOKENS 512
 #define DEFAULT_QUEUE 4096
+#define DEFAULT_SLOWDOWN 2.5f
 #define BACKGROUND_THREADS 2
 
 uint64_t
@@ -41,6 +43,8 @@ engine_open(const engine_config *config, engine_error *error)
 	e->config = *config;
 	if (e->config.max_num_batched_tokens <= 0)
 		e->config.max_num_batched_tokens = DEFAULT_BATCHED_TOKENS;
+	if (e->config.max_slowdown == 0)
+		e->config.max_slowdown = DEFAULT_SLOWDOWN;
 	if (e->config.max_queue <= 0)
 		e->config.max_queue = DEFAULT_QUEUE;
 	e->next_serial = 1;
@@ -460,6 +464,24 @@ engine_submit(engine *e, uint32_t type, uint64_t id, const char *payload, size_t
 	}
 	if (!good)
 		engine_answer_error(e, id, &error);
+}
+
+int
+engine_encoder_rows(const loaded_model *m)
+{
+	float		room = -1;
+
+	for (const loaded_model *other = m->engine->models; other; other = other->next)
+	{
+		float		its = other->state == LOADED_READY && other->running.count > 0 ?
+			pace_room(&other->pace, other->decode_rows) : -1;
+
+		if (its >= 0 && (room < 0 || its < room))
+			room = its;
+	}
+	if (room < 0 || m->pace.row_us <= 0 || room / m->pace.row_us > (float) m->max_rows)
+		return INT_MAX;
+	return (int) (room / m->pace.row_us);
 }
 
 bool

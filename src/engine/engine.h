@@ -35,6 +35,7 @@ typedef struct engine_config
 	engine_device_choice device;	/* AUTO: the best there is; CUDA: that or an error */
 	int			threads;		/* compute threads; 0: all cores */
 	int			max_num_batched_tokens; /* of a step and model; 0: 512 */
+	float		max_slowdown;	/* of steps that generate, by prompts beside; 0: 2.5, negative: any */
 	int			max_queue;		/* requests that wait for their first step; 0: 4096 */
 } engine_config;
 

@@ -8,6 +8,7 @@
  *   queue.c       the order in which sequences wait and run
  *   roles.c       what each role holds, and its limits
  *   schedule.c    which sequences a step computes
+ *   pace.c        how much of a prompt goes into a step
  *   compute.c     one step of one model, and what comes of it
  *   statistics.c  the STATISTICS document
  *
@@ -24,6 +25,7 @@
 #include "engine/graph.h"
 #include "engine/jobs.h"
 #include "engine/kv.h"
+#include "engine/pace.h"
 #include "engine/text_output.h"
 
 /*
@@ -196,8 +198,10 @@ struct loaded_model
 	/* the next step, built here */
 	sequence_queue waiting;
 	sequence_queue running;
+	pace		pace;
 	int			max_rows;
 	int			max_sequences;
+	int			decode_rows;	/* of the batch: the others are of prompts */
 	int			table_stride;
 	backend_batch batch;
 	int32_t    *rows;			/* [3][max_rows] tokens, positions, types */
@@ -269,6 +273,9 @@ extern bool schedule_encoder(loaded_model *m);
 extern bool schedule_decoder(loaded_model *m);
 /* Gives back the blocks; what was computed is forgotten. */
 extern void sequence_release(loaded_model *m, sequence *s);
+
+/* engine.c: rows of texts that may be computed while others generate; INT_MAX: any number */
+extern int	engine_encoder_rows(const loaded_model *m);
 
 /* compute.c: true if something was computed */
 extern bool compute_step(loaded_model *m);

@@ -136,6 +136,7 @@ allocate_step(loaded_model *m, const graph_limits *limits, engine_error *error)
 	m->max_rows = limits->max_rows;
 	m->max_sequences = limits->max_sequences;
 	m->table_stride = (int) stride;
+	pace_start(&m->pace, m->engine->config.max_slowdown < 0 ? 0 : m->engine->config.max_slowdown);
 	m->rows = calloc(rows * 3, sizeof(*m->rows));
 	m->tables = calloc(sequences * (3 + stride) + 1, sizeof(*m->tables));
 	m->members = calloc(sequences, sizeof(*m->members));

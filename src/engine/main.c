@@ -2,6 +2,7 @@
  * main.c: rag-engine, the process that holds the models.
  *
  *     rag-engine [--threads N] [--device auto|cpu|cuda] [--max-batched-tokens N] [--max-queue N]
+ *                [--max-slowdown F]
  *
  * Serves the frames of protocol.h on descriptor 0, a stream socket, until that is
  * closed; what it has to say besides goes to standard error. It lives apart from
@@ -36,6 +37,19 @@ parse_number(const char *text, int low, int high, int *out)
 	return true;
 }
 
+/* At least 1; 0: none. */
+static bool
+parse_slowdown(const char *text, float *out)
+{
+	char	   *end;
+	float		value = strtof(text, &end);
+
+	if (end == text || *end != '\0' || !(value == 0 || (value >= 1 && value <= 1000)))
+		return false;
+	*out = value == 0 ? -1 : value;
+	return true;
+}
+
 static bool
 parse_device(const char *text, engine_device_choice *out)
 {
@@ -67,6 +81,8 @@ parse_arguments(int argc, char **argv, engine_config *out)
 			good = parse_device(value, &out->device);
 		else if (strcmp(argv[i], "--max-batched-tokens") == 0)
 			good = parse_number(value, 0, 1 << 20, &out->max_num_batched_tokens);
+		else if (strcmp(argv[i], "--max-slowdown") == 0)
+			good = parse_slowdown(value, &out->max_slowdown);
 		else if (strcmp(argv[i], "--max-queue") == 0)
 			good = parse_number(value, 0, 1 << 20, &out->max_queue);
 		if (!good)
@@ -128,7 +144,7 @@ main(int argc, char **argv)
 
 	if (!parse_arguments(argc, argv, &config))
 	{
-		fprintf(stderr, "usage: rag-engine [--threads N] [--device auto|cpu|cuda] [--max-batched-tokens N] [--max-queue N]\n");
+		fprintf(stderr, "usage: rag-engine [--threads N] [--device auto|cpu|cuda] [--max-batched-tokens N] [--max-queue N] [--max-slowdown F]\n");
 		return 2;
 	}
 	prctl(PR_SET_PDEATHSIG, SIGKILL);

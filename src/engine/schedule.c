@@ -9,7 +9,8 @@
  * later. The oldest sequence can always go on, since a sequence is accepted only if the
  * whole cache can hold it.
  *
- * A sequence that the limits of its role do not allow is passed by.
+ * A sequence that the limits of its role do not allow is passed by. Beside decode tokens a step
+ * takes as much of prompts as pace.c says, and beside another model's an encoder no more texts.
  */
 #include "engine/engine_private.h"
 
@@ -29,6 +30,7 @@ typedef struct step
 	int32_t    *outputs;
 	int32_t    *context;
 	int32_t    *tables;
+	int			prompt_left;	/* rows that prompts may still have */
 	bool		preempted;
 } step;
 
@@ -85,13 +87,18 @@ schedule_encoder(loaded_model *m)
 {
 	step		st;
 	sequence   *next;
+	int			rows = engine_encoder_rows(m);
 	int			passed = 0;
 
 	begin_step(&st, m);
+	if (rows > m->max_rows)
+		rows = m->max_rows;
 	for (sequence *s = m->waiting.first; s; s = next)
 	{
 		next = s->next;
-		if (m->batch.sequences == m->max_sequences || m->batch.rows + s->count > m->max_rows)
+		/* the first goes whatever it costs */
+		if (m->batch.sequences == m->max_sequences ||
+			(m->batch.rows > 0 && m->batch.rows + s->count > rows))
 			break;
 		if (!role_allows(s))
 		{
@@ -165,14 +172,18 @@ schedule_sequence(step *st, sequence *s)
 	int			count = s->count - s->computed;
 	int32_t    *table = st->tables + (size_t) b->sequences * (size_t) m->table_stride;
 
+	if (count > 1 && count > st->prompt_left)
+		count = st->prompt_left;
 	if (count > m->max_rows - b->rows)
 		count = m->max_rows - b->rows;
-	if (count == 0 || b->sequences == m->max_sequences ||
+	if (count <= 0 || b->sequences == m->max_sequences ||
 		!reserve_blocks(st, s, s->computed + count))
 		return false;
 	for (int i = 0; i < s->block_count; i++)
 		table[i] = s->blocks[i];
 	st->context[b->sequences] = s->computed + count;
+	if (s->count - s->computed > 1)
+		st->prompt_left -= count;
 	add_rows(st, s, s->computed, count);
 	s->scheduled = count;
 	if (s->computed + count == s->count)
@@ -283,7 +294,7 @@ admit(step *st)
 	for (sequence *s = m->waiting.first; s; s = next)
 	{
 		next = s->next;
-		if (m->running.count >= m->max_sequences || m->batch.rows >= m->max_rows)
+		if (m->running.count >= m->max_sequences || m->batch.rows >= m->max_rows || st->prompt_left <= 0)
 			return;
 		if (!role_allows(s))
 		{
@@ -312,7 +323,10 @@ schedule_decoder(loaded_model *m)
 	begin_step(&st, m);
 	for (sequence *s = m->running.first; s; s = s->next)
 		s->scheduled = 0;
+	st.prompt_left = m->max_rows;
 	schedule_running(&st, true);
+	m->decode_rows = m->batch.rows;
+	st.prompt_left = pace_allows(&m->pace, m->decode_rows);
 	schedule_running(&st, false);
 	if (!st.preempted)
 		admit(&st);

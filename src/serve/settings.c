@@ -31,6 +31,15 @@ SettingsDeviceName(int device)
 	return device_choices[device].name;
 }
 
+static bool
+SettingsCheckSlowdown(double *value, void **extra, GucSource source)
+{
+	if (*value == 0 || *value >= 1)
+		return true;
+	GUC_check_errdetail("It must be 0, or at least 1.");
+	return false;
+}
+
 /* Read by the worker when it starts an engine: in postgresql.conf only. */
 static void
 SettingsDefineEngine(void)
@@ -43,6 +52,12 @@ SettingsDefineEngine(void)
 							"Tokens that one step of the model engine computes at most, 0 for its own choice.",
 							when, &rag_settings.max_batched_tokens, 0, 0, 65536, PGC_SIGHUP, 0, NULL, NULL,
 							NULL);
+	DefineCustomRealVariable("rag.max_prompt_slowdown",
+							 "How many times as long a step of the model engine may take as without the prompts in it, 0 for any.",
+							 "While sequences generate, prompts are read in pieces as large as this allows. "
+							 "Takes effect when the model engine starts; rag.restart_engine() restarts it.",
+							 &rag_settings.max_slowdown, 2.5, 0, 1000, PGC_SIGHUP, 0, SettingsCheckSlowdown, NULL,
+							 NULL);
 	DefineCustomIntVariable("rag.max_queue",
 							"Requests that may wait for the model engine, 0 for its own choice.", when,
 							&rag_settings.max_queue, 0, 0, 1000000, PGC_SIGHUP, 0, NULL, NULL, NULL);

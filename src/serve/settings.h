@@ -20,6 +20,7 @@ typedef struct RagSettings
 	int			threads;		/* 0: all cores */
 	int			max_batched_tokens; /* 0: the engine's choice */
 	int			max_queue;		/* 0: the engine's choice */
+	double		max_slowdown;	/* 0: any */
 	int			device;			/* DEVICE_* */
 	char	   *engine_path;	/* empty: rag-engine beside the module */
 	char	   *preload_models;

@@ -51,13 +51,15 @@ EngineStart(Engine *engine)
 	char		threads[16];
 	char		tokens[16];
 	char		queue[16];
+	char		slowdown[32];
 	char	   *argv[] = {
 		"rag-engine", "--threads", threads, "--device", unconstify(char *, SettingsDeviceName(rag_settings.device)),
-		"--max-batched-tokens", tokens, "--max-queue", queue, NULL
+		"--max-batched-tokens", tokens, "--max-queue", queue, "--max-slowdown", slowdown, NULL
 	};
 
 	snprintf(threads, sizeof(threads), "%d", rag_settings.threads);
 	snprintf(tokens, sizeof(tokens), "%d", rag_settings.max_batched_tokens);
+	snprintf(slowdown, sizeof(slowdown), "%g", rag_settings.max_slowdown);
 	snprintf(queue, sizeof(queue), "%d", rag_settings.max_queue);
 	engine->started = GetCurrentTimestamp();
 	engine->ended = engine->log_ended = false;

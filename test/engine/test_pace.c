@@ -1,0 +1,112 @@
+/*
+ * test_pace.c: how much of a prompt goes beside decode tokens, by made-up times.
+ */
+#include "tap.h"
+
+#include <limits.h>
+
+#include "engine/pace.h"
+
+/* A device whose steps take so long. */
+typedef struct machine
+{
+	float		first_us;		/* the first decode row */
+	float		decode_us;		/* each further one */
+	float		prompt_us;		/* a row of a prompt */
+} machine;
+
+static uint64_t
+step_us(const machine *m, int decode, int prompt)
+{
+	float		us = (float) prompt * m->prompt_us;
+
+	if (decode > 0)
+		us += m->first_us + (float) (decode - 1) * m->decode_us;
+	return (uint64_t) us;
+}
+
+/* Steps with a prompt that has no end; the longest of the last 200, against those without it. */
+static float
+slowest(pace *p, const machine *m, int decode, int *rows)
+{
+	float		most = 0;
+
+	*rows = 0;
+	for (int i = 0; i < 400; i++)
+	{
+		int			prompt = pace_allows(p, decode);
+		uint64_t	us;
+
+		prompt = prompt > 2048 ? 2048 : prompt;
+		us = step_us(m, decode, prompt);
+		pace_note(p, decode, prompt, us);
+		if (i >= 200)
+		{
+			float		times = (float) us / (float) step_us(m, decode, 0);
+
+			most = times > most ? times : most;
+			*rows += prompt;
+		}
+	}
+	*rows /= 200;
+	return most;
+}
+
+int
+main(void)
+{
+	static const machine machines[] = {
+		{7000, 2000, 900},		/* two cores */
+		{500000, 150000, 90000},	/* two cores, a large model */
+		{3000, 20, 8},			/* a GPU */
+		{100000, 1000, 60000},	/* a prompt's row costs more than half a step */
+	};
+	pace		p;
+	int			rows;
+
+	pace_start(&p, 2.5f);
+	ok(pace_allows(&p, 0) == INT_MAX, "nobody waits: any number of rows");
+	ok(pace_allows(&p, 1) == 0, "a step without the prompt is measured first");
+	pace_note(&p, 1, 0, 7000);
+	ok(pace_allows(&p, 1) > 0 && pace_allows(&p, 1) <= 64, "then it is tried with a few rows");
+	for (int i = 0; i < 3; i++)
+	{
+		for (int decode = 1; decode <= 16; decode *= 4)
+		{
+			float		most;
+
+			pace_start(&p, 2.5f);
+			most = slowest(&p, &machines[i], decode, &rows);
+			ok(most < 2.6f && most > 1.5f && rows > 5,
+			   "machine %d, %d sequences: steps %.2f times as long, %d rows of the prompt", i, decode, most, rows);
+		}
+	}
+	pace_start(&p, 2.5f);
+	slowest(&p, &machines[3], 1, &rows);
+	ok(rows > 2, "a prompt goes on whatever it costs (%d rows)", rows);
+	pace_start(&p, 0);
+	ok(pace_allows(&p, 1) == INT_MAX, "without a limit none is kept");
+
+	/* what is known follows what happens */
+	pace_start(&p, 2.5f);
+	slowest(&p, &machines[0], 1, &rows);
+	ok(slowest(&p, &machines[1], 1, &rows) < 2.6f, "a machine that becomes slower");
+	ok(slowest(&p, &machines[0], 1, &rows) < 2.6f, "and faster again");
+	pace_start(&p, 2.5f);
+	pace_note(&p, 1, 0, 7000);
+	pace_note(&p, 1, 0, 7000000);
+	ok(p.decode_us[0] < 7000 * 2, "one step that took for ever says little");
+	pace_note(&p, 1000000, 0, 9);
+	ok(pace_allows(&p, 1000000) > 0, "very many rows have their place");
+
+	pace_start(&p, 2.5f);
+	ok(pace_row_cost(&p) > 0.1f && pace_row_cost(&p) < 0.5f, "what a row more costs is assumed");
+	for (int i = 1; i <= 4; i++)
+		pace_note(&p, i, 0, step_us(&machines[0], i, 0));
+	ok(pace_row_cost(&p) > 0.27f && pace_row_cost(&p) < 0.3f, "then measured");
+	pace_start(&p, 2.5f);
+	pace_note(&p, 1, 0, 1000);
+	pace_note(&p, 4, 0, 900);
+	ok(pace_row_cost(&p) > 0, "and never nothing");
+	return tap_done();
+}
