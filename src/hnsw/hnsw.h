@@ -81,6 +81,8 @@ typedef struct HnswTypeInfo
 	int			max_dimensions;
 	/* ERROR unless the value has this many dimensions */
 	void		(*check_dimensions) (Datum value, int dimensions);
+	/* ERROR unless an index can hold the value; NULL: it holds every one */
+	void		(*check_indexed) (Datum value);
 	/* is what was read from pages a value of this many dimensions and bytes? */
 	bool		(*matches) (const void *value, Size size, int dimensions);
 	/* a copy of norm 1 */
@@ -103,8 +105,9 @@ typedef struct HnswSupport
 /* ERROR when the column has no or too many dimensions. */
 extern void HnswInitSupport(HnswSupport *support, Relation index);
 
-/* The bytes to store or to search for, in the current context; false: not indexed. */
+/* The bytes to store, or to search for, in the current context; false: not indexed. */
 extern bool HnswFormValue(const HnswSupport *support, Datum value, Datum *formed);
+extern bool HnswFormQuery(const HnswSupport *support, Datum value, Datum *formed);
 
 /* Not a number counts as infinitely far, so that every order stays a total one. A
  * NULL value (a search by NULL) is equally far from all. */

@@ -67,7 +67,7 @@ QueryValue(IndexScanDesc scan)
 
 	if (scan->orderByData->sk_flags & SK_ISNULL)
 		return NULL;
-	if (!HnswFormValue(&state->support, scan->orderByData->sk_argument, &value))
+	if (!HnswFormQuery(&state->support, scan->orderByData->sk_argument, &value))
 		return NULL;
 	return DatumGetPointer(value);
 }

@@ -14,16 +14,19 @@
 #include "simd/simd.h"
 #include "type/bit_distance.h"
 #include "type/halfvec.h"
+#include "type/sparsevec.h"
 #include "type/vector.h"
 
 /* A value needs no more than HNSW_MAX_VALUE_PAGES pages. */
 #define VECTOR_MAX_INDEXED_DIM 4096
 #define HALFVEC_MAX_INDEXED_DIM 8192
 #define BIT_MAX_INDEXED_LENGTH 64000
+#define SPARSEVEC_MAX_INDEXED_NNZ 1000
 
 StaticAssertDecl(VECTOR_SIZE(VECTOR_MAX_INDEXED_DIM) <= HNSW_MAX_VALUE_PAGES * HNSW_VALUE_PAGE_ROOM &&
 				 HALFVEC_SIZE(HALFVEC_MAX_INDEXED_DIM) <= HNSW_MAX_VALUE_PAGES * HNSW_VALUE_PAGE_ROOM &&
-				 VARBITTOTALLEN(BIT_MAX_INDEXED_LENGTH) <= HNSW_MAX_VALUE_PAGES * HNSW_VALUE_PAGE_ROOM,
+				 VARBITTOTALLEN(BIT_MAX_INDEXED_LENGTH) <= HNSW_MAX_VALUE_PAGES * HNSW_VALUE_PAGE_ROOM &&
+				 SPARSEVEC_SIZE(SPARSEVEC_MAX_INDEXED_NNZ) <= HNSW_MAX_VALUE_PAGES * HNSW_VALUE_PAGE_ROOM,
 				 "the largest indexed values must fit their pages");
 
 /* ---- vector and halfvec ---- */
@@ -175,6 +178,89 @@ rag_hnsw_bit_support(PG_FUNCTION_ARGS)
 	PG_RETURN_POINTER(&type);
 }
 
+/* ---- sparsevec ---- */
+
+extern Datum rag_sparsevec_l2_squared_distance(PG_FUNCTION_ARGS);
+extern Datum rag_sparsevec_negative_inner_product(PG_FUNCTION_ARGS);
+extern Datum rag_sparsevec_l1_distance(PG_FUNCTION_ARGS);
+
+static float
+SparsevecL2Squared(const void *a, const void *b)
+{
+	return sparse_l2_squared(SparsevecArray(a), SparsevecArray(b));
+}
+
+static float
+SparsevecNegativeDot(const void *a, const void *b)
+{
+	return -sparse_dot(SparsevecArray(a), SparsevecArray(b));
+}
+
+static float
+SparsevecL1(const void *a, const void *b)
+{
+	return sparse_l1(SparsevecArray(a), SparsevecArray(b));
+}
+
+static HnswKernel
+SparsevecKernel(PGFunction distance)
+{
+	if (distance == rag_sparsevec_l2_squared_distance)
+		return SparsevecL2Squared;
+	if (distance == rag_sparsevec_negative_inner_product)
+		return SparsevecNegativeDot;
+	return distance == rag_sparsevec_l1_distance ? SparsevecL1 : NULL;
+}
+
+static void
+SparsevecCheckDimensions(Datum value, int dimensions)
+{
+	DenseCheckSameDim(&SparsevecType, ((const Sparsevec *) DatumGetPointer(value))->dim,
+					  dimensions);
+}
+
+static void
+SparsevecCheckIndexed(Datum value)
+{
+	if (((const Sparsevec *) DatumGetPointer(value))->nnz > SPARSEVEC_MAX_INDEXED_NNZ)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("sparsevec cannot have more than %d non-zero elements for hnsw index",
+						SPARSEVEC_MAX_INDEXED_NNZ)));
+}
+
+static bool
+SparsevecMatches(const void *value, Size size, int dimensions)
+{
+	const Sparsevec *vector = value;
+
+	return size >= SPARSEVEC_SIZE(0) && vector->dim == dimensions && vector->nnz >= 0 &&
+		vector->nnz <= SPARSEVEC_MAX_INDEXED_NNZ && size == SPARSEVEC_SIZE(vector->nnz) &&
+		VARSIZE(vector) == size;
+}
+
+static Datum
+SparsevecNormalizeValue(Datum value)
+{
+	return PointerGetDatum(SparsevecL2Normalize((const Sparsevec *) DatumGetPointer(value)));
+}
+
+PG_FUNCTION_INFO_V1(rag_hnsw_sparsevec_support);
+Datum
+rag_hnsw_sparsevec_support(PG_FUNCTION_ARGS)
+{
+	static const HnswTypeInfo type = {
+		.max_dimensions = SPARSEVEC_MAX_DIM,
+		.check_dimensions = SparsevecCheckDimensions,
+		.check_indexed = SparsevecCheckIndexed,
+		.matches = SparsevecMatches,
+		.normalize = SparsevecNormalizeValue,
+		.kernel = SparsevecKernel,
+	};
+
+	PG_RETURN_POINTER(&type);
+}
+
 /* ---- of every type ---- */
 
 void
@@ -209,7 +295,7 @@ HnswInitSupport(HnswSupport *support, Relation index)
 }
 
 bool
-HnswFormValue(const HnswSupport *support, Datum value, Datum *formed)
+HnswFormQuery(const HnswSupport *support, Datum value, Datum *formed)
 {
 	Datum		plain = PointerGetDatum(PG_DETOAST_DATUM(value));
 
@@ -222,6 +308,16 @@ HnswFormValue(const HnswSupport *support, Datum value, Datum *formed)
 		return false;
 	*formed = support->type->normalize(plain);
 	return true;
+}
+
+bool
+HnswFormValue(const HnswSupport *support, Datum value, Datum *formed)
+{
+	Datum		plain = PointerGetDatum(PG_DETOAST_DATUM(value));
+
+	if (support->type->check_indexed != NULL)
+		support->type->check_indexed(plain);
+	return HnswFormQuery(support, plain, formed);
 }
 
 float

@@ -14,23 +14,31 @@
 
 #include "rag.h"
 #include "type/dense.h"
+#include "type/text.h"
 
-/* not isspace(), which depends on the locale */
-static inline const char *
-skip_space(const char *at)
+bool
+TextSyntaxError(const DenseType *type, const char *input, const char *detail, Node *escontext)
 {
-	while (*at == ' ' || (*at >= '\t' && *at <= '\r'))
-		at++;
-	return at;
-}
-
-static int
-syntax_error(const DenseType *type, const char *input, const char *detail, Node *escontext)
-{
-	ereturn(escontext, -1,
+	ereturn(escontext, false,
 			(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
 			 errmsg("invalid input syntax for type %s: \"%s\"", type->name, input),
 			 detail != NULL ? errdetail_internal("%s", detail) : 0));
+}
+
+bool
+TextRangeError(const DenseType *type, const char *number, Size length, Node *escontext)
+{
+	ereturn(escontext, false,
+			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+			 errmsg("\"%s\" is out of range for type %s", pnstrdup(number, length), type->name)));
+}
+
+/* The same for the parser of all elements, whose failure is -1. */
+static int
+syntax_error(const DenseType *type, const char *input, const char *detail, Node *escontext)
+{
+	(void) TextSyntaxError(type, input, detail, escontext);
+	return -1;
 }
 
 /* At most so many elements can be in input: one more than it has commas. */
@@ -58,16 +66,10 @@ parse_element(const DenseType *type, const char *input, const char **at, float *
 	errno = 0;
 	*value = strtof(*at, &end);
 	if (end == *at)
-	{
-		(void) syntax_error(type, input, NULL, escontext);
-		return false;
-	}
+		return TextSyntaxError(type, input, NULL, escontext);
 	if (errno == ERANGE ? isinf(*value) :
 		isfinite(*value) && DenseIsHalf(type) && isinf(half_to_float(half_from_float(*value))))
-		ereturn(escontext, false,
-				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-				 errmsg("\"%s\" is out of range for type %s", pnstrdup(*at, end - *at),
-						type->name)));
+		return TextRangeError(type, *at, end - *at, escontext);
 	*at = end;
 	return DenseCheckElement(type, *value, escontext);
 }
@@ -75,12 +77,12 @@ parse_element(const DenseType *type, const char *input, const char **at, float *
 int
 DenseParse(const DenseType *type, const char *input, float **values, Node *escontext)
 {
-	const char *at = skip_space(input);
+	const char *at = TextSkipSpace(input);
 	int			dim = 0;
 
 	if (*at != '[')
 		return syntax_error(type, input, "Vector contents must start with \"[\".", escontext);
-	at = skip_space(at + 1);
+	at = TextSkipSpace(at + 1);
 	if (*at == ']')
 	{
 		(void) DenseCheckDim(type, 0, escontext);
@@ -96,18 +98,18 @@ DenseParse(const DenseType *type, const char *input, float **values, Node *escon
 			return -1;
 		}
 		/* strtof() would skip the space too, but by the locale's idea of it */
-		at = skip_space(at);
+		at = TextSkipSpace(at);
 		if (!parse_element(type, input, &at, &(*values)[dim], escontext))
 			return -1;
 		dim++;
-		at = skip_space(at);
+		at = TextSkipSpace(at);
 		if (*at == ']')
 			break;
 		if (*at != ',')
 			return syntax_error(type, input, NULL, escontext);
 		at++;
 	}
-	if (*skip_space(at + 1) != '\0')
+	if (*TextSkipSpace(at + 1) != '\0')
 		return syntax_error(type, input, "Junk after closing right brace.", escontext);
 	return dim;
 }
