@@ -62,7 +62,7 @@ MACHINE := $(shell uname -m)
 ISA_SUFFIXES = avx2 avxvnni avx512 avx512vnni
 # of no account: values of the wide vector types are inlined, none is passed
 scalar_FLAGS = -Wno-psabi
-avx2_FLAGS = -mavx2 -mfma -mf16c -mbmi2 -mpopcnt
+avx2_FLAGS = -mavx2 -mfma -mf16c -mbmi2 -mpopcnt -Wno-psabi
 avxvnni_FLAGS = $(avx2_FLAGS) -mavxvnni
 avx512_FLAGS = $(avx2_FLAGS) -mavx512f -mavx512bw -mavx512vl -mavx512dq
 avx512vnni_FLAGS = $(avx512_FLAGS) -mavx512vnni

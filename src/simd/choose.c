@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "simd/code_kernels.h"
 #include "simd/kernels.h"
 
 #define SIMD_ISA_COUNT (SIMD_AVX512VNNI + 1)
@@ -128,12 +129,37 @@ simd_get_for(simd_isa isa)
 	return NULL;
 }
 
+const code_kernels *
+code_kernels_for(simd_isa isa)
+{
+	switch (isa)
+	{
+		case SIMD_SCALAR:
+			break;
+		case SIMD_AVX2:
+		case SIMD_AVX512:
+			return &code_kernels_avx2;
+		case SIMD_AVXVNNI:
+			return &code_kernels_avxvnni;
+		case SIMD_AVX512VNNI:
+			return &code_kernels_avx512vnni;
+	}
+	return &code_kernels_scalar;
+}
+
 #else
 
 const simd_kernels *
 simd_get_for(simd_isa isa)
 {
 	return isa == SIMD_SCALAR ? &simd_kernels_scalar : NULL;
+}
+
+const code_kernels *
+code_kernels_for(simd_isa isa)
+{
+	(void) isa;
+	return &code_kernels_scalar;
 }
 
 #endif

@@ -1,0 +1,265 @@
+/*
+ * code_body.h: what the codes need beside the dot product of bytes, written once over a
+ * vector of eight doubles, which the compiler makes of the registers it has.
+ *
+ * The order of summation is the same for all instruction sets, and no product is added in
+ * the expression that makes it, so that none is fused: all sets give the same bits.
+ */
+#ifndef RAG_SIMD_CODE_BODY_H
+#define RAG_SIMD_CODE_BODY_H
+
+#include <string.h>
+
+#include "simd/code_kernels.h"
+
+#define LANES ((size_t) 8)
+
+typedef double eight __attribute__((vector_size(64)));
+typedef int64_t eight_masks __attribute__((vector_size(64)));
+typedef int32_t eight_ints __attribute__((vector_size(32)));
+typedef uint8_t eight_bytes __attribute__((vector_size(8)));
+typedef int8_t eight_signs __attribute__((vector_size(8)));
+
+#define BODY_INLINE static inline __attribute__((always_inline))
+#define ints_of(v) __builtin_convertvector(v, eight_ints)
+#define doubles_of(v) __builtin_convertvector(v, eight)
+
+BODY_INLINE eight
+load_eight(const double *p)
+{
+	eight		v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+BODY_INLINE void
+store_eight(double *p, eight v)
+{
+	memcpy(p, &v, sizeof(v));
+}
+
+BODY_INLINE double
+sum_eight(eight v)
+{
+	return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
+}
+
+/* The lanes of a where the mask is set, else those of b. */
+BODY_INLINE eight
+choose_eight(eight_masks mask, eight a, eight b)
+{
+	return (eight) (((eight_masks) a & mask) | ((eight_masks) b & ~mask));
+}
+
+/* The three lowest levels of the transform, within a vector. */
+BODY_INLINE eight
+hadamard_eight(eight v)
+{
+	const eight first = {1, -1, 1, -1, 1, -1, 1, -1};
+	const eight second = {1, 1, -1, -1, 1, 1, -1, -1};
+	const eight third = {1, 1, 1, 1, -1, -1, -1, -1};
+
+	v = v * first + __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6);
+	v = v * second + __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5);
+	return v * third + __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3);
+}
+
+/* Two levels at a time, of distances h and 2 h. */
+BODY_INLINE void
+hadamard_two_levels(double *x, size_t n, size_t h)
+{
+	for (size_t block = 0; block < n; block += 4 * h)
+	{
+		for (size_t i = block; i < block + h; i += LANES)
+		{
+			eight		a = load_eight(x + i);
+			eight		b = load_eight(x + i + h);
+			eight		c = load_eight(x + i + 2 * h);
+			eight		d = load_eight(x + i + 3 * h);
+			eight		ab = a + b;
+			eight		cd = c + d;
+
+			a -= b;
+			c -= d;
+			store_eight(x + i, ab + cd);
+			store_eight(x + i + h, a + c);
+			store_eight(x + i + 2 * h, ab - cd);
+			store_eight(x + i + 3 * h, a - c);
+		}
+	}
+}
+
+static void
+hadamard_small(double *x, const int8_t *signs, size_t n, double factor)
+{
+	for (size_t i = 0; i < n; i++)
+		x[i] *= signs[i] * factor;
+	for (size_t h = 1; h < n; h *= 2)
+	{
+		for (size_t i = 0; i < n; i++)
+		{
+			double		a = x[i];
+
+			if (i & h)
+				continue;
+			x[i] = a + x[i + h];
+			x[i + h] = a - x[i + h];
+		}
+	}
+}
+
+static void
+code_hadamard(double *x, const int8_t *signs, size_t n, double factor)
+{
+	size_t		h;
+
+	if (n < LANES)
+	{
+		hadamard_small(x, signs, n, factor);
+		return;
+	}
+	for (size_t i = 0; i < n; i += LANES)
+	{
+		eight_signs sign;
+		eight		v;
+
+		memcpy(&sign, signs + i, sizeof(sign));
+		v = load_eight(x + i) * factor * doubles_of(ints_of(sign));
+		store_eight(x + i, hadamard_eight(v));
+	}
+	for (h = LANES; 4 * h <= n; h *= 4)
+		hadamard_two_levels(x, n, h);
+	for (size_t i = 0; h < n && i < h; i += LANES)
+	{
+		eight		a = load_eight(x + i);
+		eight		b = load_eight(x + i + h);
+
+		store_eight(x + i, a + b);
+		store_eight(x + i + h, a - b);
+	}
+}
+
+static void
+code_measure(const double *x, size_t n, code_extent *extent)
+{
+	eight_masks most = {0};
+	eight		sum = {0};
+
+	for (size_t i = 0; i < n; i += LANES)
+	{
+		eight		v = load_eight(x + i);
+		eight		square = v * v;
+		/* magnitudes are in the order of their bits */
+		eight_masks bits = (eight_masks) v & INT64_MAX;
+		eight_masks greater = bits > most;
+
+		most = (bits & greater) | (most & ~greater);
+		sum += square;
+	}
+	extent->squares = sum_eight(sum);
+	extent->largest = 0;
+	for (size_t i = 0; i < LANES; i++)
+	{
+		double		v = ((eight) most)[i];
+
+		if (v > extent->largest)
+			extent->largest = v;
+	}
+}
+
+/* The 16-bit integers that eight pairs of bytes stand for. */
+BODY_INLINE eight
+join_eight(const uint8_t *code, const uint8_t *fine)
+{
+	eight_bytes high;
+	eight_bytes low;
+
+	memcpy(&high, code, sizeof(high));
+	memcpy(&low, fine, sizeof(low));
+	return doubles_of(ints_of(high) * 256 + ints_of(low) - CODE_MIDDLE * 257);
+}
+
+static void
+code_round(const double *x, size_t n, double unit, uint8_t *code, uint8_t *fine, code_rounding *rounding)
+{
+	/* no bits are left for a fraction once this is added */
+	const double whole = 0x1.8p52;
+	const eight most = (eight) {0} + CODE_FINE_LIMIT;
+	const double per_unit = 1 / unit;
+	eight_ints	squares = {0};
+	eight		residues = {0};
+
+	for (size_t i = 0; i < n; i += LANES)
+	{
+		eight		v = load_eight(x + i);
+		eight		scaled = v * per_unit;
+		eight		residue;
+		eight_ints	joined;
+		eight_ints	high;
+		eight_bytes bytes;
+
+		scaled = choose_eight(scaled > most, most, scaled);
+		scaled = choose_eight(scaled < -most, -most, scaled);
+		scaled = (scaled + whole) - whole;
+		residue = scaled * unit;
+		residue = v - residue;
+		residue = residue * residue;
+		residues += residue;
+		joined = ints_of(scaled);
+		high = (joined + CODE_MIDDLE) >> 8;
+		squares += high * high;
+		bytes = __builtin_convertvector(high + CODE_MIDDLE, eight_bytes);
+		memcpy(code + i, &bytes, sizeof(bytes));
+		bytes = __builtin_convertvector(joined - high * 256 + CODE_MIDDLE, eight_bytes);
+		memcpy(fine + i, &bytes, sizeof(bytes));
+	}
+	rounding->residue_squares = sum_eight(residues);
+	rounding->code_squares = 0;
+	for (size_t i = 0; i < LANES; i++)
+		rounding->code_squares += squares[i];
+}
+
+/* What is added for eight values; squared is a constant at every call. */
+BODY_INLINE eight
+one_step(eight query, eight value, int squared)
+{
+	eight		difference = query - value;
+
+	return squared ? difference * difference : query * value;
+}
+
+BODY_INLINE double
+sum_steps(const double *query, const uint8_t *code, const uint8_t *fine, size_t n, double unit,
+		  int squared)
+{
+	eight		sum = {0};
+	size_t		i = 0;
+
+	for (; n - i >= LANES; i += LANES)
+		sum += one_step(load_eight(query + i), join_eight(code + i, fine + i) * unit, squared);
+	if (i < n)
+	{
+		uint8_t		last[2][8];
+
+		memset(last, CODE_MIDDLE, sizeof(last));
+		memcpy(last[0], code + i, n - i);
+		memcpy(last[1], fine + i, n - i);
+		sum += one_step(load_eight(query + i), join_eight(last[0], last[1]) * unit, squared);
+	}
+	return sum_eight(sum);
+}
+
+static double
+code_fine_l2(const double *query, const uint8_t *code, const uint8_t *fine, size_t n, double unit)
+{
+	return sum_steps(query, code, fine, n, unit, 1);
+}
+
+static double
+code_fine_dot(const double *query, const uint8_t *code, const uint8_t *fine, size_t n, double unit)
+{
+	return sum_steps(query, code, fine, n, unit, 0);
+}
+
+#endif							/* RAG_SIMD_CODE_BODY_H */
