@@ -724,7 +724,7 @@ CREATE FUNCTION halfvec_accum(double precision[], halfvec) RETURNS double precis
 COMMENT ON FUNCTION halfvec_accum(double precision[], halfvec) IS 'aggregate transition function';
 
 CREATE FUNCTION halfvec_combine(double precision[], double precision[]) RETURNS double precision[]
-	AS 'MODULE_PATHNAME', 'rag_halfvec_combine' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'rag_vector_combine' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION halfvec_combine(double precision[], double precision[]) IS 'aggregate combine function';
 
 CREATE FUNCTION halfvec_avg(double precision[]) RETURNS halfvec

@@ -61,6 +61,15 @@ DenseCheckSameDim(const DenseType *type, int a, int b)
 				 errmsg("different %s dimensions %d and %d", type->name, a, b)));
 }
 
+static char *
+float_text(float value)
+{
+	char	   *result = palloc(FLOAT_SHORTEST_DECIMAL_LEN);
+
+	float_to_shortest_decimal_buf(value, result);
+	return result;
+}
+
 bool
 DenseCheckElement(const DenseType *type, float value, Node *escontext)
 {
@@ -72,15 +81,10 @@ DenseCheckElement(const DenseType *type, float value, Node *escontext)
 		ereturn(escontext, false,
 				(errcode(ERRCODE_DATA_EXCEPTION),
 				 errmsg("infinite value not allowed in %s", type->name)));
-	if (DenseIsHalf(type) && isinf(half_to_float(half_from_float(value))))
-	{
-		char		shown[FLOAT_SHORTEST_DECIMAL_LEN];
-
-		float_to_shortest_decimal_buf(value, shown);
+	if (DenseOverflows(type, value))
 		ereturn(escontext, false,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-				 errmsg("\"%s\" is out of range for type %s", shown, type->name)));
-	}
+				 errmsg("\"%s\" is out of range for type %s", float_text(value), type->name)));
 	return true;
 }
 

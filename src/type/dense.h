@@ -18,6 +18,8 @@
 #ifndef RAG_TYPE_DENSE_H
 #define RAG_TYPE_DENSE_H
 
+#include <math.h>
+
 #include "fmgr.h"
 #include "nodes/nodes.h"
 #include "utils/array.h"
@@ -58,6 +60,13 @@ DenseElement(const DenseType *type, const Dense *value, int i)
 	if (DenseIsHalf(type))
 		return half_to_float(((const uint16 *) value->elements)[i]);
 	return ((const float *) value->elements)[i];
+}
+
+/* Is it finite, but not so when rounded to an element of the type? */
+static inline bool
+DenseOverflows(const DenseType *type, float value)
+{
+	return DenseIsHalf(type) && isfinite(value) && isinf(half_to_float(half_from_float(value)));
 }
 
 /*
@@ -128,7 +137,8 @@ extern char *DenseFormat(const float *values, int dim);
 extern int	ArrayLength(ArrayType *array);
 
 /* The elements of such an array of int4, float4, float8 or numeric in a palloc'd array,
- * and how many; what no float holds is infinite. */
-extern int	ArrayToFloats(ArrayType *array, float **values);
+ * and how many; what no float holds is infinite. ERROR at the first one that is finite
+ * and out of the type's range. */
+extern int	ArrayToFloats(const DenseType *type, ArrayType *array, float **values);
 
 #endif							/* RAG_TYPE_DENSE_H */

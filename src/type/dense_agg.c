@@ -93,6 +93,7 @@ check_overflow(AvgState state)
 		float_overflow_error();
 }
 
+/* The first value is taken as it is: 0 + -0 would be 0. */
 static Datum
 dense_accum(FunctionCallInfo fcinfo, const DenseType *type)
 {
@@ -104,26 +105,29 @@ dense_accum(FunctionCallInfo fcinfo, const DenseType *type)
 	if (state.dim == 0)
 	{
 		result = make_state(type, value->dim);
-		*result.count = *state.count;
+		for (int i = 0; i < result.dim; i++)
+			result.sums[i] = x[i];
 	}
 	else
 	{
 		DenseCheckExpectedDim(state.dim, value->dim, NULL);
 		result = writable_state(fcinfo, type, state);
+		for (int i = 0; i < result.dim; i++)
+			result.sums[i] += x[i];
+		check_overflow(result);
 	}
-	*result.count += 1;
-	for (int i = 0; i < result.dim; i++)
-		result.sums[i] += x[i];
-	check_overflow(result);
+	*result.count = *state.count + 1;
 	PG_RETURN_ARRAYTYPE_P(result.array);
 }
 DENSE_FUNCTION(accum)
 
-static Datum
-dense_combine(FunctionCallInfo fcinfo, const DenseType *type)
+/* It works on states alone, which all types have in common; so have its messages. */
+PG_FUNCTION_INFO_V1(rag_vector_combine);
+Datum
+rag_vector_combine(PG_FUNCTION_ARGS)
 {
-	AvgState	a = get_state(fcinfo, 0, type, "combine");
-	AvgState	b = get_state(fcinfo, 1, type, "combine");
+	AvgState	a = get_state(fcinfo, 0, &VectorDense, "combine");
+	AvgState	b = get_state(fcinfo, 1, &VectorDense, "combine");
 	AvgState	result;
 
 	/* a worker that met no row has nothing to add, nor a dimension to agree on */
@@ -132,15 +136,15 @@ dense_combine(FunctionCallInfo fcinfo, const DenseType *type)
 	if (*a.count == 0)
 		PG_RETURN_ARRAYTYPE_P(b.array);
 
+	DenseCheckDim(&VectorDense, a.dim, NULL);
 	DenseCheckExpectedDim(a.dim, b.dim, NULL);
-	result = writable_state(fcinfo, type, a);
+	result = writable_state(fcinfo, &VectorDense, a);
 	*result.count += *b.count;
 	for (int i = 0; i < result.dim; i++)
 		result.sums[i] += b.sums[i];
 	check_overflow(result);
 	PG_RETURN_ARRAYTYPE_P(result.array);
 }
-DENSE_FUNCTION(combine)
 
 static Datum
 dense_avg(FunctionCallInfo fcinfo, const DenseType *type)

@@ -43,7 +43,7 @@ ArrayLength(ArrayType *array)
 }
 
 int
-ArrayToFloats(ArrayType *array, float **values)
+ArrayToFloats(const DenseType *type, ArrayType *array, float **values)
 {
 	Oid			element_type = ARR_ELEMTYPE(array);
 	int16		length;
@@ -56,7 +56,12 @@ ArrayToFloats(ArrayType *array, float **values)
 	deconstruct_array(array, element_type, length, by_value, align, &elements, NULL, &count);
 	*values = palloc(sizeof(float) * count);
 	for (int i = 0; i < count; i++)
+	{
 		(*values)[i] = element_to_float(elements[i], element_type);
+		/* before the next one is converted, which may not be possible */
+		if (DenseOverflows(type, (*values)[i]))
+			DenseCheckElement(type, (*values)[i], NULL);
+	}
 	pfree(elements);
 	return count;
 }

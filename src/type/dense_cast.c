@@ -29,7 +29,7 @@ dense_from_array(FunctionCallInfo fcinfo, const DenseType *type)
 	/* the dimensions first: a huge array must not be taken apart in vain */
 	DenseCheckDim(type, dim, NULL);
 	DenseCheckExpectedDim(PG_GETARG_INT32(1), dim, NULL);
-	ArrayToFloats(array, &values);
+	ArrayToFloats(type, array, &values);
 	result = DenseFromFloats(type, values, dim);
 	pfree(values);
 	PG_RETURN_POINTER(result);

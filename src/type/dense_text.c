@@ -67,8 +67,7 @@ parse_element(const DenseType *type, const char *input, const char **at, float *
 	*value = strtof(*at, &end);
 	if (end == *at)
 		return TextSyntaxError(type, input, NULL, escontext);
-	if (errno == ERANGE ? isinf(*value) :
-		isfinite(*value) && DenseIsHalf(type) && isinf(half_to_float(half_from_float(*value))))
+	if ((errno == ERANGE && isinf(*value)) || DenseOverflows(type, *value))
 		return TextRangeError(type, *at, end - *at, escontext);
 	*at = end;
 	return DenseCheckElement(type, *value, escontext);

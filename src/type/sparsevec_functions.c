@@ -223,7 +223,7 @@ rag_sparsevec_from_array(PG_FUNCTION_ARGS)
 
 	DenseCheckDim(&SparsevecType, dim, NULL);
 	DenseCheckExpectedDim(PG_GETARG_INT32(1), dim, NULL);
-	ArrayToFloats(array, &values);
+	ArrayToFloats(&SparsevecType, array, &values);
 	result = SparsevecFromFloats(values, dim);
 	pfree(values);
 	PG_RETURN_POINTER(result);
