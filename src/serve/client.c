@@ -96,6 +96,8 @@ ClientOwnerReleased(ResourceReleasePhase phase, bool is_commit, bool is_top, voi
 static void
 ClientProcessEnds(int code, Datum argument)
 {
+	/* the process may have been terminated while it worked in a session's context */
+	MemoryContextSwitchTo(TopMemoryContext);
 	while (!dlist_is_empty(&open_sessions))
 		ClientClose(dlist_head_element(ClientSession, node, &open_sessions));
 }
