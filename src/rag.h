@@ -16,6 +16,7 @@
 #include "commands/vacuum.h"
 #include "nodes/pathnodes.h"
 #include "pgstat.h"
+#include "storage/buf_internals.h"
 #include "utils/guc.h"
 #include "utils/guc_tables.h"
 #include "utils/rel.h"
@@ -136,6 +137,42 @@ RagVacuumDelay(void)
 #else
 	vacuum_delay_point();
 #endif
+}
+
+/* For looking at shared buffers without a lock: see hnsw/peek.h. Valgrind is told of each
+ * buffer when it may be read, which is while it is pinned. */
+#ifdef USE_VALGRIND
+#define RAG_MAY_PEEK false
+#else
+#define RAG_MAY_PEEK true
+#endif
+
+/* The tag of block 0 of a relation. */
+static inline void
+RagBufferTagInit(BufferTag *tag, Relation relation)
+{
+#if PG_VERSION_NUM >= 160000
+	InitBufferTag(tag, &relation->rd_locator, MAIN_FORKNUM, 0);
+#else
+	INIT_BUFFERTAG(*tag, relation->rd_node, MAIN_FORKNUM, 0);
+#endif
+}
+
+static inline bool
+RagBufferTagSameFork(const BufferTag *a, const BufferTag *b)
+{
+	StaticAssertStmt(offsetof(BufferTag, blockNum) == 4 * sizeof(uint32), "the block is the last of a tag");
+	return memcmp(a, b, offsetof(BufferTag, blockNum)) == 0;
+}
+
+/* Does anybody hold the buffer's lock exclusively? The bit has been this one since 18, and
+ * that one before, where neither is ever set in the other's place. */
+static inline bool
+RagBufferIsExclusive(BufferDesc *buffer)
+{
+	const uint32 exclusive = ((uint32) 1 << 18) | ((uint32) 1 << 24);
+
+	return (pg_atomic_read_u32(&BufferDescriptorGetContentLock(buffer)->state) & exclusive) != 0;
 }
 
 /* Is there a setting of this name, and not just a value that waits for one? */

@@ -324,7 +324,7 @@ typedef struct HnswPageTail
 {
 	uint16		kind;
 	uint16		version;		/* counts the times nodes were removed; never goes back */
-	uint16		unused;
+	uint16		changes;		/* counts all changes of the page */
 	uint16		page_id;
 } HnswPageTail;
 

@@ -5,18 +5,18 @@
 
 #include "hnsw/hnsw.h"
 
-/* Keeps the version of a page that was in use before. */
+/* Keeps the counts of a page that was in use before. */
 void
 HnswPageInit(Page page, HnswPageKind kind)
 {
-	HnswPageTail *tail;
-	uint16		version = PageIsNew(page) ? 0 : HnswPageGetTail(page)->version;
+	HnswPageTail tail = {0};
 
+	if (!PageIsNew(page))
+		tail = *HnswPageGetTail(page);
+	tail.kind = kind;
+	tail.page_id = HNSW_PAGE_ID;
 	PageInit(page, BLCKSZ, sizeof(HnswPageTail));
-	tail = HnswPageGetTail(page);
-	tail->kind = kind;
-	tail->version = version;
-	tail->page_id = HNSW_PAGE_ID;
+	*HnswPageGetTail(page) = tail;
 }
 
 bool
@@ -144,7 +144,11 @@ HnswEditPage(HnswEdit *edit, Buffer buffer)
 
 	Assert(edit->count < MAX_GENERIC_XLOG_PAGES);
 	edit->buffers[edit->count++] = buffer;
-	return edit->record == NULL ? page : GenericXLogRegisterBuffer(edit->record, buffer, flags);
+	if (edit->record != NULL)
+		page = GenericXLogRegisterBuffer(edit->record, buffer, flags);
+	if (!PageIsNew(page))
+		HnswPageGetTail(page)->changes++;
+	return page;
 }
 
 void

@@ -7,7 +7,9 @@
  */
 #include "postgres.h"
 
-#include "hnsw/hnsw.h"
+#include "utils/spccache.h"
+
+#include "hnsw/store_page.h"
 
 typedef struct ValueEntry
 {
@@ -30,15 +32,21 @@ typedef struct ValueEntry
 #include "lib/simplehash.h"
 #pragma GCC diagnostic pop
 
-typedef struct PageStore
+bool
+HnswBlockExists(PageStore *store, BlockNumber block)
 {
-	HnswStore	base;
-	Relation	index;
-	MemoryContext context;
-	MemoryContext values;		/* copies of values, until the store is reset; made when needed */
-	value_map_hash *value_map;
-	char	   *assembled;		/* room for a value that does not lie in its node; the same */
-} PageStore;
+	if (block >= store->blocks)
+		store->blocks = RelationGetNumberOfBlocks(store->index);
+	return block < store->blocks;
+}
+
+void *
+HnswValueRoom(PageStore *store)
+{
+	if (store->room == NULL)
+		store->room = MemoryContextAlloc(store->context, HNSW_MAX_VALUE_PAGES * HNSW_VALUE_PAGE_ROOM);
+	return store->room;
+}
 
 /* Locks the page of a node; NULL, and no lock, when it is gone. */
 static HnswNodeTuple *
@@ -46,6 +54,8 @@ LockNode(PageStore *store, HnswNode node, int mode, Buffer *buffer)
 {
 	HnswNodeTuple *tuple;
 
+	if (!HnswBlockExists(store, HnswRefBlock(node)))
+		return NULL;
 	*buffer = ReadBuffer(store->index, HnswRefBlock(node));
 	LockBuffer(*buffer, mode);
 	tuple = HnswPageGetNode(BufferGetPage(*buffer), node);
@@ -80,82 +90,22 @@ AssembleValue(PageStore *store, HnswNode node, HnswNodeTuple *tuple, char *into)
 	return done == tuple->value_size;
 }
 
-/* The value of a node whose page is locked, for as long as that is; or NULL. */
-static const void *
-LockedValue(PageStore *store, HnswNode node, HnswNodeTuple *tuple)
+const void *
+HnswLockedValue(PageStore *store, HnswNode node, HnswNodeTuple *tuple)
 {
 	const HnswSupport *support = store->base.support;
 	const void *value = HnswNodeValue(tuple, store->base.m);
 
 	if (tuple->value_pages > 0)
 	{
-		if (store->assembled == NULL)
-			store->assembled = MemoryContextAlloc(store->context,
-												  HNSW_MAX_VALUE_PAGES * HNSW_VALUE_PAGE_ROOM);
+		value = HnswValueRoom(store);
 		if (tuple->value_pages > HNSW_MAX_VALUE_PAGES ||
 			tuple->value_size > HNSW_MAX_VALUE_PAGES * HNSW_VALUE_PAGE_ROOM ||
 			tuple->inline_size > tuple->value_size ||
-			!AssembleValue(store, node, tuple, store->assembled))
+			!AssembleValue(store, node, tuple, unconstify(void *, value)))
 			return NULL;
-		value = store->assembled;
 	}
 	return support->type->matches(value, tuple->value_size, support->dimensions) ? value : NULL;
-}
-
-/* Neighbours in a list are often neighbours on a page: it stays locked for them. */
-static void
-PageDistances(HnswStore *base, const void *query, HnswCandidate *candidates, int n)
-{
-	PageStore  *store = (PageStore *) base;
-	Buffer		buffer = InvalidBuffer;
-
-	for (int i = 0; i < n; i++)
-	{
-		HnswCandidate *candidate = &candidates[i];
-		BlockNumber block = HnswRefBlock(candidate->node);
-		HnswNodeTuple *tuple;
-		const void *value;
-
-		if (buffer == InvalidBuffer || BufferGetBlockNumber(buffer) != block)
-		{
-			if (buffer != InvalidBuffer)
-				UnlockReleaseBuffer(buffer);
-			buffer = ReadBuffer(store->index, block);
-			LockBuffer(buffer, BUFFER_LOCK_SHARE);
-		}
-		candidate->state = HNSW_GONE;
-		tuple = HnswPageGetNode(BufferGetPage(buffer), candidate->node);
-		if (tuple == NULL || (value = LockedValue(store, candidate->node, tuple)) == NULL)
-			continue;
-		candidate->distance = HnswDistance(base->support, query, value);
-		candidate->state = HnswNodeHasRows(tuple) ? HNSW_LIVE : HNSW_DEAD;
-	}
-	if (buffer != InvalidBuffer)
-		UnlockReleaseBuffer(buffer);
-}
-
-static int
-PageLinks(HnswStore *base, HnswNode node, int level, HnswCandidate *links)
-{
-	Buffer		buffer;
-	HnswNodeTuple *tuple = LockNode((PageStore *) base, node, BUFFER_LOCK_SHARE, &buffer);
-	int			count = 0;
-
-	if (tuple == NULL)
-		return 0;
-	if (level <= tuple->level)
-	{
-		const HnswNode *from = tuple->links + HnswLinkStart(base->m, level);
-		int			max = HnswLevelLinks(base->m, level);
-
-		while (count < max && from[count] != HNSW_NO_NODE)
-		{
-			links[count].node = from[count];
-			count++;
-		}
-	}
-	UnlockReleaseBuffer(buffer);
-	return count;
 }
 
 static const void *
@@ -179,7 +129,7 @@ PageValue(HnswStore *base, HnswNode node)
 	tuple = LockNode(store, node, BUFFER_LOCK_SHARE, &buffer);
 	if (tuple != NULL)
 	{
-		const void *value = LockedValue(store, node, tuple);
+		const void *value = HnswLockedValue(store, node, tuple);
 
 		if (value != NULL)
 			entry->value = memcpy(MemoryContextAlloc(store->values, tuple->value_size), value,
@@ -374,8 +324,8 @@ HnswPageStoreRows(HnswStore *base, HnswNode node, HnswRows *rows)
 }
 
 static const HnswStoreMethods page_methods = {
-	.distances = PageDistances,
-	.links = PageLinks,
+	.distances = HnswPageDistances,
+	.links = HnswPageLinks,
 	.value = PageValue,
 	.add_node = PageAddNode,
 	.add_row = PageAddRow,
@@ -399,6 +349,8 @@ HnswPageStore(Relation index, const HnswSupport *support, bool building, MemoryC
 	store->base.entry = meta.entry;
 	store->base.entry_level = meta.entry_level;
 	store->index = index;
+	store->prefetch = get_tablespace_io_concurrency(index->rd_rel->reltablespace) > 0;
+	HnswPeekInit(&store->peek, index);
 	store->base.building = building;
 	store->context = context;
 	return &store->base;

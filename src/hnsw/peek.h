@@ -1,0 +1,104 @@
+/*
+ * peek.h: looking at a page of shared buffers without a pin or a lock.
+ *
+ * A walk reads some words of a thousand pages; finding each in the buffer table, pinning
+ * and locking it costs many times what the words do. A look goes by a memo of where the
+ * page was, and makes sure before and after reading that the buffer holds that page,
+ * that nobody had it locked to change it, and that the page's count of changes is the
+ * same. Only what is to be returned to anybody is read again in the ordinary way: see
+ * "Looks" in README.md for what this can and cannot do wrong.
+ */
+#ifndef RAG_HNSW_PEEK_H
+#define RAG_HNSW_PEEK_H
+
+#include "storage/buf_internals.h"
+
+#include "hnsw/hnsw.h"
+
+/* How to find the pages of one index. */
+typedef struct HnswPeek
+{
+	BufferTag	tag;			/* of each page, save the number of its block */
+	uint32		start;			/* where block 0 is in the memo */
+	uint32		mask;
+	int32	   *memo;			/* buffers by block, or NULL: there are no looks here */
+} HnswPeek;
+
+typedef struct HnswLook
+{
+	BufferDesc *buffer;
+	Page		page;			/* NULL: there is no look at this page */
+	BlockNumber block;
+	uint16		changes;
+} HnswLook;
+
+extern void HnswPeekInit(HnswPeek *peek, Relation index);
+
+static inline int32 *
+HnswPeekPlace(const HnswPeek *peek, BlockNumber block)
+{
+	return &peek->memo[(peek->start + block) & peek->mask];
+}
+
+/* To be told of a page that was read in the ordinary way. */
+static inline void
+HnswPeekRemember(const HnswPeek *peek, BlockNumber block, Buffer buffer)
+{
+	if (peek->memo != NULL)
+		*HnswPeekPlace(peek, block) = buffer - 1;
+}
+
+/* A buffer that the sweep for victims has just passed is read in the ordinary way, which
+ * counts as a use: pages that are only looked at would be evicted first. */
+static inline bool
+HnswPeekHolds(const HnswPeek *peek, BufferDesc *buffer, BlockNumber block)
+{
+	uint32		state = pg_atomic_read_u32(&buffer->state);
+
+	return (state & (BM_VALID | BM_TAG_VALID)) == (BM_VALID | BM_TAG_VALID) &&
+		BUF_STATE_GET_USAGECOUNT(state) > 0 && buffer->tag.blockNum == block &&
+		RagBufferTagSameFork(&buffer->tag, &peek->tag) && !RagBufferIsExclusive(buffer);
+}
+
+/* Asks for the lines of memory that a look will need. */
+static inline void
+HnswLookPrefetch(const HnswPeek *peek, BlockNumber block)
+{
+	int32		id = *HnswPeekPlace(peek, block);
+
+	__builtin_prefetch(GetBufferDescriptor(id));
+}
+
+static inline uint16
+HnswPageChanges(Page page)
+{
+	return *(const volatile uint16 *) ((const char *) page + BLCKSZ -
+									   MAXALIGN(sizeof(HnswPageTail)) + offsetof(HnswPageTail, changes));
+}
+
+static inline bool
+HnswLookBegin(const HnswPeek *peek, BlockNumber block, HnswLook *look)
+{
+	int32		id = *HnswPeekPlace(peek, block);
+
+	look->page = NULL;
+	look->buffer = GetBufferDescriptor(id);
+	if (!HnswPeekHolds(peek, look->buffer, block))
+		return false;
+	pg_read_barrier();
+	look->page = BufferGetPage(id + 1);
+	look->block = block;
+	look->changes = HnswPageChanges(look->page);
+	return true;
+}
+
+/* Was what has been read since the beginning of the look there all the time? */
+static inline bool
+HnswLookEnd(const HnswPeek *peek, const HnswLook *look)
+{
+	pg_read_barrier();
+	return HnswPageChanges(look->page) == look->changes &&
+		HnswPeekHolds(peek, look->buffer, look->block);
+}
+
+#endif							/* RAG_HNSW_PEEK_H */

@@ -1,0 +1,39 @@
+/*
+ * store_page.h: the store of an index, for store_page.c and page_walk.c alone.
+ */
+#ifndef RAG_HNSW_STORE_PAGE_H
+#define RAG_HNSW_STORE_PAGE_H
+
+#include "hnsw/hnsw.h"
+#include "hnsw/peek.h"
+
+struct value_map_hash;
+
+typedef struct PageStore
+{
+	HnswStore	base;
+	Relation	index;
+	HnswPeek	peek;
+	BlockNumber blocks;			/* the index has at least as many */
+	bool		prefetch;		/* does it pay to ask the kernel for pages ahead? */
+	MemoryContext context;
+	MemoryContext values;		/* copies of values, until the store is reset; made when needed */
+	struct value_map_hash *value_map;
+	char	   *room;			/* for a value; the same */
+} PageStore;
+
+/* Names come from pages, which may be damaged. */
+extern bool HnswBlockExists(PageStore *store, BlockNumber block);
+
+/* Room for the largest value, until this is called again. */
+extern void *HnswValueRoom(PageStore *store);
+
+/* store_page.c: the value of a node whose page is locked, for as long as that is; NULL
+ * when it is not sound. */
+extern const void *HnswLockedValue(PageStore *store, HnswNode node, HnswNodeTuple *tuple);
+
+/* page_walk.c: what a walk reads */
+extern void HnswPageDistances(HnswStore *base, const void *query, HnswCandidate *candidates, int n);
+extern int	HnswPageLinks(HnswStore *base, HnswNode node, int level, HnswCandidate *links);
+
+#endif							/* RAG_HNSW_STORE_PAGE_H */
