@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include <float.h>
 #include <math.h>
 
 #include "common/shortest_dec.h"
@@ -16,12 +17,14 @@ const DenseType VectorDense = {
 	.name = "vector",
 	.max_dim = VECTOR_MAX_DIM,
 	.element_size = sizeof(float),
+	.largest = FLT_MAX,
 };
 
 const DenseType HalfvecDense = {
 	.name = "halfvec",
 	.max_dim = HALFVEC_MAX_DIM,
 	.element_size = sizeof(uint16),
+	.largest = 0x1.ffdffep15f,	/* the last float before 65520, which rounds up */
 };
 
 StaticAssertDecl(offsetof(Vector, x) == offsetof(Dense, elements) &&

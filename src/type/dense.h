@@ -31,6 +31,7 @@ typedef struct DenseType
 	const char *name;			/* as messages say it */
 	int			max_dim;
 	Size		element_size;
+	float		largest;		/* what is beyond it rounds to an infinite element */
 } DenseType;
 
 extern const DenseType VectorDense;
@@ -66,7 +67,7 @@ DenseElement(const DenseType *type, const Dense *value, int i)
 static inline bool
 DenseOverflows(const DenseType *type, float value)
 {
-	return DenseIsHalf(type) && isfinite(value) && isinf(half_to_float(half_from_float(value)));
+	return fabsf(value) > type->largest && !isinf(value);
 }
 
 /*

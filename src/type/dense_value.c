@@ -26,12 +26,16 @@ Dense *
 DenseFromFloats(const DenseType *type, const float *values, int dim)
 {
 	DenseResult result = DenseResultBegin(type, dim);
+	int			wrong = 0;
 
+	/* no NaN is within limits either; which element it is, the error says */
 	for (int i = 0; i < dim; i++)
 	{
-		DenseCheckElement(type, values[i], NULL);
+		wrong |= !(fabsf(values[i]) <= type->largest);
 		result.x[i] = values[i];
 	}
+	for (int i = 0; i < dim && unlikely(wrong); i++)
+		DenseCheckElement(type, values[i], NULL);
 	return DenseResultEnd(type, &result);
 }
 

@@ -6,6 +6,7 @@
  */
 #include "postgres.h"
 
+#include <float.h>
 #include <math.h>
 
 #include "libpq/pqformat.h"
@@ -16,6 +17,7 @@ const DenseType SparsevecType = {
 	.name = "sparsevec",
 	.max_dim = SPARSEVEC_MAX_DIM,
 	.element_size = sizeof(float),
+	.largest = FLT_MAX,
 };
 
 void
