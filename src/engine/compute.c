@@ -203,8 +203,8 @@ push_piece(loaded_model *m, sequence *s, int32_t token)
 	return good;
 }
 
-/* The token that was chosen for s goes to its text, or ends it. */
-static void
+/* The token that was chosen for s goes to its text, or ends it. True if it goes on. */
+static bool
 take_token(loaded_model *m, sequence *s, int32_t token)
 {
 	request    *r = s->owner;
@@ -215,7 +215,7 @@ take_token(loaded_model *m, sequence *s, int32_t token)
 	if (tokenizer_is_end(m->tokenizer, token))
 	{
 		finish_generation(m, s, PROTOCOL_FINISH_STOP);
-		return;
+		return false;
 	}
 	s->tokens[s->count++] = token;
 	s->sampler.step++;
@@ -226,32 +226,75 @@ take_token(loaded_model *m, sequence *s, int32_t token)
 
 		engine_fail_memory(&error, "the answer");
 		request_fail(r, &error);
+		return false;
 	}
-	else if (s->output.stopped)
-		finish_generation(m, s, PROTOCOL_FINISH_STOP);
-	else if (s->count == s->capacity)
-		finish_generation(m, s, PROTOCOL_FINISH_LENGTH);
-	else if (r->sampling.flags & PROTOCOL_GENERATE_STREAM)
+	if (s->output.stopped || s->count == s->capacity)
+	{
+		finish_generation(m, s, s->output.stopped ? PROTOCOL_FINISH_STOP : PROTOCOL_FINISH_LENGTH);
+		return false;
+	}
+	if (r->sampling.flags & PROTOCOL_GENERATE_STREAM)
 		give_text(m, s);
+	return true;
 }
 
-/* The scheduled tokens are in the cache now: full blocks can be shared. */
+/* Tokens more are in the cache now: full blocks can be shared. */
 static void
-note_computed(loaded_model *m, sequence *s)
+note_computed(loaded_model *m, sequence *s, int tokens)
 {
-	int			end = s->computed + s->scheduled;
+	int			end = s->computed + tokens;
 	int			prompt_end = end < s->prompt ? end : s->prompt;
 
 	if (prompt_end > s->computed)
 		m->statistics.prompt_tokens += (uint64_t) (prompt_end - s->computed);
 	s->computed = end;
-	s->scheduled = 0;
 	while ((s->registered + 1) * KV_BLOCK_SIZE <= s->computed)
 	{
 		s->chain = kv_register(m->kv, s->blocks[s->registered], s->chain,
 							   s->tokens + s->registered * KV_BLOCK_SIZE);
 		s->registered++;
 	}
+}
+
+/* Blocks that only guesses had been put into, which were wrong. */
+static void
+trim_blocks(loaded_model *m, sequence *s)
+{
+	int			needed = (s->count + KV_BLOCK_SIZE - 1) / KV_BLOCK_SIZE;
+
+	while (s->block_count > needed)
+		kv_release(m->kv, s->blocks[--s->block_count]);
+}
+
+/*
+ * The token after the last one; after it, if it is what was guessed, the one after that, and so
+ * on. The keys and values of wrong guesses stay where they are until those of the right tokens
+ * are written over them: nothing looks beyond what is computed.
+ */
+static void
+take_tokens(loaded_model *m, sequence *s, const sampler_result *results)
+{
+	int			drafted = s->drafted;
+	int			right = 0;
+
+	while (right < drafted && results[right].token == s->tokens[s->count + right])
+		right++;
+	if (drafted > 0)
+	{
+		speculate_note(&s->speculation, drafted, right);
+		speculate_note(&m->speculation, drafted, right);
+		m->statistics.accepted_tokens += (uint64_t) right;
+	}
+	for (int i = 0; i <= right; i++)
+	{
+		/* the token before was a guess, whose row this step has computed */
+		if (i > 0)
+			note_computed(m, s, 1);
+		if (!take_token(m, s, results[i].token))
+			return;
+	}
+	if (drafted > 0)
+		trim_blocks(m, s);
 }
 
 static bool
@@ -277,9 +320,15 @@ compute_decoder(loaded_model *m)
 	{
 		sequence   *s = m->members[i];
 
-		note_computed(m, s);
+		note_computed(m, s, s->scheduled);
+		s->scheduled = 0;
 		if (s->computed == s->count)
-			take_token(m, s, m->results[output++].token);
+		{
+			int			rows = 1 + s->drafted;
+
+			take_tokens(m, s, &m->results[output]);
+			output += rows;
+		}
 	}
 	return true;
 }

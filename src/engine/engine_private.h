@@ -8,6 +8,7 @@
  *   queue.c       the order in which sequences wait and run
  *   roles.c       what each role holds, and its limits
  *   schedule.c    which sequences a step computes
+ *   speculate.c   guesses at the next tokens
  *   pace.c        how much of a prompt goes into a step
  *   compute.c     one step of one model, and what comes of it
  *   statistics.c  the STATISTICS document
@@ -26,6 +27,7 @@
 #include "engine/jobs.h"
 #include "engine/kv.h"
 #include "engine/pace.h"
+#include "engine/speculate.h"
 #include "engine/text_output.h"
 
 /*
@@ -64,6 +66,8 @@ struct sequence
 	int			block_count;
 	int			block_capacity;
 	int			scheduled;		/* tokens computed by the step being built */
+	int			drafted;		/* guesses behind the last token that it computes too */
+	speculation speculation;
 	sampler_params sampler;
 	int32_t    *seen;			/* with penalties: distinct ids, ascending ... */
 	int32_t    *seen_output;	/* ... and how often each was generated */
@@ -139,6 +143,13 @@ struct request
 	uint64_t	started_us;		/* 0: not in a step yet */
 };
 
+typedef enum speculation_choice
+{
+	SPECULATION_AUTO,			/* where it pays */
+	SPECULATION_OFF,
+	SPECULATION_ALWAYS			/* wherever there is a guess */
+} speculation_choice;
+
 typedef struct model_options
 {
 	int			max_model_len;	/* 0: not said */
@@ -147,6 +158,7 @@ typedef struct model_options
 	int			pooling;		/* model_pooling, or -1 */
 	bool		truncate;		/* overflow = truncate */
 	bool		kv_f32;			/* kv_cache_type = f32 */
+	speculation_choice speculation;
 	char	   *query_prefix;	/* "" */
 	char	   *document_prefix;
 } model_options;
@@ -166,6 +178,8 @@ typedef struct loaded_statistics
 	uint64_t	prefix_query_tokens;
 	uint64_t	steps;
 	uint64_t	preemptions;
+	uint64_t	drafted_tokens;
+	uint64_t	accepted_tokens;
 	uint64_t	compute_us;
 } loaded_statistics;
 
@@ -199,16 +213,19 @@ struct loaded_model
 	sequence_queue waiting;
 	sequence_queue running;
 	pace		pace;
+	speculation speculation;	/* of all sequences */
 	int			max_rows;
 	int			max_sequences;
 	int			decode_rows;	/* of the batch: the others are of prompts */
+	int			max_outputs;
 	int			table_stride;
 	backend_batch batch;
 	int32_t    *rows;			/* [3][max_rows] tokens, positions, types */
 	int32_t    *tables;			/* start, context, block tables, output rows */
 	sequence  **members;		/* [max_sequences] of the batch */
-	const sampler_params **params;	/* [max_sequences] */
-	sampler_result *results;	/* [max_sequences] */
+	const sampler_params **params;	/* [max_outputs] */
+	sampler_params *draft_params;	/* [max_outputs] of those behind guesses */
+	sampler_result *results;	/* [max_outputs] */
 	float	   *vectors;		/* [max_sequences, width] */
 	graph_outputs outputs;
 };

@@ -25,6 +25,7 @@ typedef struct graph_limits
 {
 	int			max_rows;		/* tokens of a step */
 	int			max_sequences;	/* of a step */
+	int			max_outputs;	/* Llama: rows of a step that want their next token; 0: max_sequences */
 	int			max_len;		/* positions of a sequence */
 	int			kv_blocks;		/* Llama: blocks of KV_BLOCK_SIZE tokens */
 	bool		kv_f32;			/* with f32 elements: twice the memory of the usual f16 */

@@ -123,6 +123,15 @@ load_one(graph *g, const model *m, tensor_role weight, tensor_role bias, int lay
 	return load_matrix(g, m, &weight, bias == TENSOR_ROLES ? NULL : &bias, 1, layer, out, error);
 }
 
+/* Rows of a step that go on to the end. */
+static size_t
+wanted_rows(const graph *g)
+{
+	const graph_limits *l = &g->limits;
+
+	return (size_t) (l->max_outputs > l->max_sequences ? l->max_outputs : l->max_sequences);
+}
+
 /* Buffers that both graphs use. */
 static bool
 allocate_activations(graph *g, int ff_columns, int out_columns, engine_error *error)
@@ -137,8 +146,7 @@ allocate_activations(graph *g, int ff_columns, int out_columns, engine_error *er
 		(g->qkv = new_buffer(g, BACKEND_ACTIVATION, rows, heads + 2 * kv_heads, error)) &&
 		(g->attention = new_buffer(g, BACKEND_ACTIVATION, rows, heads, error)) &&
 		(g->ff = new_buffer(g, BACKEND_ACTIVATION, rows, (size_t) ff_columns, error)) &&
-		(g->out = new_buffer(g, BACKEND_F32, (size_t) g->limits.max_sequences, (size_t) out_columns,
-							 error));
+		(g->out = new_buffer(g, BACKEND_F32, wanted_rows(g), (size_t) out_columns, error));
 }
 
 bool
@@ -253,7 +261,7 @@ allocate_decoder(graph *g, engine_error *error)
 {
 	const model_config *c = g->config;
 	size_t		rows = (size_t) g->limits.max_rows;
-	size_t		wanted = (size_t) g->limits.max_sequences;
+	size_t		wanted = wanted_rows(g);
 	size_t		heads = (size_t) c->heads * (size_t) c->head_size;
 
 	return (g->gated = new_buffer(g, BACKEND_ACTIVATION, rows, (size_t) c->ff_size, error)) &&

@@ -64,6 +64,10 @@ choose_limits(loaded_model *m, graph_limits *limits, engine_error *error)
 			return engine_fail(error, ENGINE_INVALID,
 							   "kv_cache_tokens %d is less than max_model_len %d", tokens,
 							   limits->max_len);
+		limits->max_outputs = limits->max_sequences +
+			(m->options.speculation == SPECULATION_OFF ? 0 : SPECULATE_ROWS);
+		if (limits->max_rows < limits->max_outputs)
+			limits->max_rows = limits->max_outputs;
 		limits->kv_f32 = m->options.kv_f32;
 		limits->kv_blocks = (tokens + KV_BLOCK_SIZE - 1) / KV_BLOCK_SIZE;
 	}
@@ -127,6 +131,7 @@ allocate_step(loaded_model *m, const graph_limits *limits, engine_error *error)
 {
 	size_t		rows = (size_t) limits->max_rows;
 	size_t		sequences = (size_t) limits->max_sequences;
+	size_t		outputs = (size_t) limits->max_outputs;
 	size_t		stride = (size_t) (limits->max_len + KV_BLOCK_SIZE - 1) / KV_BLOCK_SIZE;
 	bool		encoder = model_get_config(m->files)->architecture == MODEL_BERT;
 	int32_t    *tables;
@@ -135,16 +140,19 @@ allocate_step(loaded_model *m, const graph_limits *limits, engine_error *error)
 		stride = 0;
 	m->max_rows = limits->max_rows;
 	m->max_sequences = limits->max_sequences;
+	m->max_outputs = limits->max_outputs;
 	m->table_stride = (int) stride;
+	speculate_start(&m->speculation, NULL);
 	pace_start(&m->pace, m->engine->config.max_slowdown < 0 ? 0 : m->engine->config.max_slowdown);
 	m->rows = calloc(rows * 3, sizeof(*m->rows));
-	m->tables = calloc(sequences * (3 + stride) + 1, sizeof(*m->tables));
+	m->tables = calloc(sequences * (2 + stride) + outputs + 1, sizeof(*m->tables));
 	m->members = calloc(sequences, sizeof(*m->members));
-	m->params = calloc(sequences, sizeof(*m->params));
-	m->results = calloc(sequences, sizeof(*m->results));
+	m->params = calloc(outputs + 1, sizeof(*m->params));
+	m->draft_params = calloc(outputs + 1, sizeof(*m->draft_params));
+	m->results = calloc(outputs + 1, sizeof(*m->results));
 	m->vectors = encoder ? calloc(sequences * (size_t) graph_encode_width(m->graph),
 								  sizeof(*m->vectors)) : NULL;
-	if (!m->rows || !m->tables || !m->members || !m->params || !m->results ||
+	if (!m->rows || !m->tables || !m->members || !m->params || !m->draft_params || !m->results ||
 		(encoder && !m->vectors))
 		return engine_fail_memory(error, "the steps of a model");
 	tables = m->tables;
@@ -154,7 +162,7 @@ allocate_step(loaded_model *m, const graph_limits *limits, engine_error *error)
 	m->batch.start = tables;
 	tables += sequences + 1;
 	m->outputs.rows = tables;
-	tables += sequences;
+	tables += outputs;
 	m->outputs.params = m->params;
 	m->outputs.results = m->results;
 	if (!encoder)
@@ -313,6 +321,7 @@ loaded_close(loaded_model *m)
 	free(m->tables);
 	free(m->members);
 	free(m->params);
+	free(m->draft_params);
 	free(m->results);
 	free(m->vectors);
 	free(m->uri);

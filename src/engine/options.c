@@ -53,6 +53,23 @@ read_kv_cache_type(const json_value *value, model_options *out, const char **exp
 }
 
 static bool
+read_speculation(const json_value *value, model_options *out, const char **expected)
+{
+	static const char *const words[] = {"auto", "off", "always"};
+
+	*expected = "\"auto\", \"off\" or \"always\"";
+	for (int i = 0; i < 3; i++)
+	{
+		if (value->kind == JSON_STRING && strcmp(value->string, words[i]) == 0)
+		{
+			out->speculation = (speculation_choice) i;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool
 read_overflow(const json_value *value, model_options *out, const char **expected)
 {
 	*expected = "\"error\" or \"truncate\"";
@@ -106,6 +123,7 @@ static const struct
 	{"max_num_seqs", read_max_num_seqs},
 	{"kv_cache_tokens", read_kv_cache_tokens},
 	{"kv_cache_type", read_kv_cache_type},
+	{"speculation", read_speculation},
 	{"overflow", read_overflow},
 	{"pooling", read_pooling},
 	{"query_prefix", read_query_prefix},

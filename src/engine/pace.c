@@ -18,19 +18,20 @@
 /* Steps with prompts after which a time without them is measured again: contexts grow */
 #define STALE_STEPS 256
 
-/* What a row more costs while nothing is known, and the least that is believed */
+/* What a row more costs while nothing is known, in steps of one row */
 #define USUAL_ROW_COST 0.3f
-#define LEAST_ROW_COST 0.02f
 
-/* Up to 8 rows each number has its time, above each power of two. */
+/* Up to so many rows each number has its time, above each power of two. */
+#define EXACT_SIZES 16
+
 static int
 size_of(int rows)
 {
-	int			size = 8;
+	int			size = EXACT_SIZES;
 
-	if (rows <= 8)
+	if (rows <= EXACT_SIZES)
 		return rows - 1;
-	for (int most = 16; most < rows && size < PACE_SIZES - 1; most *= 2)
+	for (int most = 2 * EXACT_SIZES; most < rows && size < PACE_SIZES - 1; most *= 2)
 		size++;
 	return size;
 }
@@ -109,22 +110,53 @@ pace_note(pace *p, int decode_rows, int prompt_rows, uint64_t us)
 		p->row_us = follow(p->row_us, ((float) us - alone) / (float) prompt_rows);
 }
 
-float
-pace_row_cost(const pace *p)
+/* The rows that stand for a size. */
+static int
+rows_of(int size)
 {
-	float		one = p->decode_us[0];
-	float		sum = 0;
-	int			known = 0;
+	return size < EXACT_SIZES ? size + 1 : (EXACT_SIZES << (size - EXACT_SIZES)) / 2 * 3;
+}
 
-	for (int rows = 2; one > 0 && rows <= 8; rows++)
-	{
-		if (p->decode_us[rows - 1] <= 0)
-			continue;
-		sum += (p->decode_us[rows - 1] / one - 1) / (float) (rows - 1);
-		known++;
-	}
-	if (known == 0)
-		return USUAL_ROW_COST;
-	sum /= (float) known;
-	return sum < LEAST_ROW_COST ? LEAST_ROW_COST : sum > 1 ? 1 : sum;
+/* The known size nearest to the given one in a direction, or -1. */
+static int
+nearest(const pace *p, int size, int direction)
+{
+	while (size >= 0 && size < PACE_SIZES && p->decode_us[size] <= 0)
+		size += direction;
+	return size < PACE_SIZES ? size : -1;
+}
+
+/* What a row more is taken to cost beyond the last of the sizes that are known. */
+static float
+usual_row_us(const pace *p, int last)
+{
+	int			first = 0;
+	float		rise;
+
+	while (first < last && p->decode_us[first] <= 0)
+		first++;
+	if (first == last)
+		return USUAL_ROW_COST * p->decode_us[last] / (float) rows_of(last);
+	rise = p->decode_us[last] - p->decode_us[first];
+	return rise > 0 ? rise / (float) (rows_of(last) - rows_of(first)) : 0;
+}
+
+float
+pace_estimate(const pace *p, int rows)
+{
+	int			size = size_of(rows);
+	int			low = nearest(p, size, -1);
+	int			high = nearest(p, size, 1);
+	float		part;
+
+	if (low < 0 && high < 0)
+		return 1 + USUAL_ROW_COST * (float) (rows - 1);
+	if (low < 0)
+		return p->decode_us[high];
+	if (high < 0)
+		return p->decode_us[low] + (float) (rows - rows_of(low)) * usual_row_us(p, low);
+	if (low == high)
+		return p->decode_us[size];
+	part = (float) (rows - rows_of(low)) / (float) (rows_of(high) - rows_of(low));
+	return p->decode_us[low] + part * (p->decode_us[high] - p->decode_us[low]);
 }

@@ -38,7 +38,7 @@ extern void pace_note(pace *p, int decode_rows, int prompt_rows, uint64_t us);
 /* Microseconds that others' work may take between two such steps; a negative number: any. */
 extern float pace_room(const pace *p, int decode_rows);
 
-/* What a decode row more adds to a step, as a part of the time of a step of one; (0, 1]. */
-extern float pace_row_cost(const pace *p);
+/* The time of a step of so many decode rows, in some unit: measured, or between and beyond what was. */
+extern float pace_estimate(const pace *p, int rows);
 
 #endif							/* RAG_ENGINE_PACE_H */

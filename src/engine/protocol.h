@@ -159,7 +159,8 @@ typedef struct protocol_sampling
 enum
 {
 	PROTOCOL_GENERATE_RAW = 1,	/* one message whose content is the prompt, no chat template */
-	PROTOCOL_GENERATE_STREAM = 2	/* send a PIECE per step; else one PIECE at the end */
+	PROTOCOL_GENERATE_STREAM = 2,	/* send a PIECE per step; else one PIECE at the end */
+	PROTOCOL_GENERATE_PLAIN = 4 /* a token at a time, whatever the model's option "speculation" says */
 };
 
 typedef struct protocol_message
@@ -231,6 +232,6 @@ extern bool protocol_finish_read(const protocol_reader *r);
 /* STATISTICS: {"device": text, "threads": n, "models": [{"uri", "options", "name", "architecture", "kind",
  * "state": "loading"|"ready", "memory_bytes", "kv_blocks", "kv_blocks_used", "kv_block_tokens", "prefix_hit_tokens",
  * "prefix_query_tokens", "running", "waiting", "requests", "prompt_tokens", "generated_tokens",
- * "embedded_tokens", "steps", "preemptions", "compute_us"}]} */
+ * "embedded_tokens", "steps", "preemptions", "drafted_tokens", "accepted_tokens", "compute_us"}]} */
 
 #endif							/* RAG_ENGINE_PROTOCOL_H */

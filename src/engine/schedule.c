@@ -32,6 +32,8 @@ typedef struct step
 	int32_t    *tables;
 	int			prompt_left;	/* rows that prompts may still have */
 	bool		preempted;
+	int			draft_left;		/* guesses that the step may still have */
+	speculation_step plan;
 } step;
 
 static void
@@ -43,7 +45,7 @@ begin_step(step *st, loaded_model *m)
 	st->types = m->rows + 2 * m->max_rows;
 	st->start = m->tables;
 	st->outputs = st->start + m->max_sequences + 1;
-	st->context = st->outputs + m->max_sequences;
+	st->context = st->outputs + m->max_outputs;
 	st->tables = st->context + m->max_sequences;
 	st->preempted = false;
 	m->batch.rows = 0;
@@ -163,6 +165,63 @@ reserve_blocks(step *st, sequence *s, int tokens)
 	return true;
 }
 
+/* The guesses that the blocks of s have room for; more blocks only if nobody lacks them. */
+static int
+reserve_drafts(const loaded_model *m, sequence *s, int drafts)
+{
+	int			wanted = (s->count + drafts + KV_BLOCK_SIZE - 1) / KV_BLOCK_SIZE;
+	int			room;
+
+	while (s->block_count < wanted && kv_free(m->kv) > m->running.count)
+		s->blocks[s->block_count++] = kv_alloc(m->kv);
+	room = s->block_count * KV_BLOCK_SIZE - s->count;
+	return drafts < room ? drafts : room;
+}
+
+/*
+ * Guesses at what follows the last token of s, behind which they are written. They are no
+ * part of it until the step has shown that they are right. With penalties there are none: what
+ * they count would have to be counted for each guess.
+ */
+static void
+draft(step *st, sequence *s)
+{
+	loaded_model *m = st->model;
+	int			most = s->capacity - s->count - 1;
+
+	most = most < st->draft_left ? most : st->draft_left;
+	most = most < SPECULATE_MOST ? most : SPECULATE_MOST;
+	if (most <= 0 || s->seen || (s->owner->sampling.flags & PROTOCOL_GENERATE_PLAIN) ||
+		speculate_draft(s->tokens, s->count, most, s->tokens + s->count) == 0)
+		return;
+	if (m->options.speculation == SPECULATION_AUTO)
+		most = speculate_worth(&s->speculation, &st->plan, most);
+	s->drafted = reserve_drafts(m, s, most);
+	st->draft_left -= s->drafted;
+	m->statistics.drafted_tokens += (uint64_t) s->drafted;
+}
+
+/* The next token is wanted after each of the last rows of s: its own, and those of guesses. */
+static void
+add_outputs(step *st, const sequence *s)
+{
+	loaded_model *m = st->model;
+
+	for (int i = 0; i <= s->drafted; i++)
+	{
+		int			n = m->outputs.count++;
+
+		st->outputs[n] = m->batch.rows - 1 - s->drafted + i;
+		m->params[n] = &s->sampler;
+		if (i > 0)
+		{
+			m->draft_params[n] = s->sampler;
+			m->draft_params[n].step += (uint64_t) i;
+			m->params[n] = &m->draft_params[n];
+		}
+	}
+}
+
 /* Up to the budget of what s has left to compute. */
 static bool
 schedule_sequence(step *st, sequence *s)
@@ -172,6 +231,8 @@ schedule_sequence(step *st, sequence *s)
 	int			count = s->count - s->computed;
 	int32_t    *table = st->tables + (size_t) b->sequences * (size_t) m->table_stride;
 
+	s->drafted = 0;
+
 	if (count > 1 && count > st->prompt_left)
 		count = st->prompt_left;
 	if (count > m->max_rows - b->rows)
@@ -179,18 +240,17 @@ schedule_sequence(step *st, sequence *s)
 	if (count <= 0 || b->sequences == m->max_sequences ||
 		!reserve_blocks(st, s, s->computed + count))
 		return false;
-	for (int i = 0; i < s->block_count; i++)
-		table[i] = s->blocks[i];
-	st->context[b->sequences] = s->computed + count;
 	if (s->count - s->computed > 1)
 		st->prompt_left -= count;
-	add_rows(st, s, s->computed, count);
+	else
+		draft(st, s);
+	for (int i = 0; i < s->block_count; i++)
+		table[i] = s->blocks[i];
+	st->context[b->sequences] = s->computed + count + s->drafted;
+	add_rows(st, s, s->computed, count + s->drafted);
 	s->scheduled = count;
 	if (s->computed + count == s->count)
-	{
-		st->outputs[m->outputs.count] = b->rows - 1;
-		m->params[m->outputs.count++] = &s->sampler;
-	}
+		add_outputs(st, s);
 	return true;
 }
 
@@ -276,6 +336,7 @@ start_sequence(step *st, sequence *s)
 	queue_insert(&m->running, s);
 	if (s->owner->started_us == 0)
 	{
+		speculate_start(&s->speculation, &m->speculation);
 		s->owner->usage.cached_tokens = (uint32_t) s->computed;
 		m->statistics.prefix_hit_tokens += (uint64_t) s->computed;
 		m->statistics.prefix_query_tokens += (uint64_t) s->count;
@@ -315,14 +376,44 @@ admit(step *st)
 	}
 }
 
+/*
+ * Guesses are for a step that has room beside all that it has to compute: none when the batch is
+ * full, and as many as pay beside so many sequences (speculate_worth).
+ */
+static void
+plan_drafts(step *st, int generating)
+{
+	const loaded_model *m = st->model;
+	speculation_step *plan = &st->plan;
+
+	st->draft_left = m->max_outputs - m->max_sequences;
+	if (m->options.speculation == SPECULATION_AUTO && m->running.count > 1 &&
+		m->running.count == m->max_sequences)
+		st->draft_left = 0;
+	if (generating == 0 || st->draft_left == 0)
+		return;
+	*plan = (speculation_step) {.tokens = (float) generating};
+	for (int i = 0; i <= SPECULATE_ROWS; i++)
+	{
+		plan->time[i] = pace_estimate(&m->pace, generating + i);
+		if (i > 0 && plan->time[i] < plan->time[i - 1])
+			plan->time[i] = plan->time[i - 1];
+	}
+}
+
 bool
 schedule_decoder(loaded_model *m)
 {
 	step		st;
+	int			generating = 0;
 
 	begin_step(&st, m);
 	for (sequence *s = m->running.first; s; s = s->next)
+	{
 		s->scheduled = 0;
+		generating += s->count - s->computed == 1;
+	}
+	plan_drafts(&st, generating);
 	st.prompt_left = m->max_rows;
 	schedule_running(&st, true);
 	m->decode_rows = m->batch.rows;

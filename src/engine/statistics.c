@@ -70,10 +70,10 @@ write_model(FILE *f, const loaded_model *m)
 			"\"running\": %d, \"waiting\": %d, \"requests\": %" PRIu64 ", "
 			"\"prompt_tokens\": %" PRIu64 ", \"generated_tokens\": %" PRIu64 ", "
 			"\"embedded_tokens\": %" PRIu64 ", \"steps\": %" PRIu64 ", \"preemptions\": %" PRIu64
-			", \"compute_us\": %" PRIu64 "}",
+			", \"drafted_tokens\": %" PRIu64 ", \"accepted_tokens\": %" PRIu64 ", \"compute_us\": %" PRIu64 "}",
 			s->prefix_hit_tokens, s->prefix_query_tokens, m->running.count, waiting, s->requests,
 			s->prompt_tokens, s->generated_tokens, s->embedded_tokens, s->steps, s->preemptions,
-			s->compute_us);
+			s->drafted_tokens, s->accepted_tokens, s->compute_us);
 }
 
 void

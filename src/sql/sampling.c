@@ -93,6 +93,16 @@ OptionNumber(const char *name, const JsonbValue *value, double low, double high)
 	return number;
 }
 
+static bool
+OptionBoolean(const char *name, const JsonbValue *value)
+{
+	if (value->type != jbvBool)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"%s\" must be true or false", name)));
+	return value->val.boolean;
+}
+
 static void
 SamplingTakeOption(GenerateCall *call, const char *name, const JsonbValue *value)
 {
@@ -116,18 +126,19 @@ SamplingTakeOption(GenerateCall *call, const char *name, const JsonbValue *value
 	}
 	else if (strcmp(name, "raw") == 0)
 	{
-		if (value->type != jbvBool)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("option \"%s\" must be true or false", name)));
-		if (value->val.boolean)
+		if (OptionBoolean(name, value))
 			sampling->flags |= PROTOCOL_GENERATE_RAW;
+	}
+	else if (strcmp(name, "speculation") == 0)
+	{
+		if (!OptionBoolean(name, value))
+			sampling->flags |= PROTOCOL_GENERATE_PLAIN;
 	}
 	else
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("unrecognized option of generate(): \"%s\"", name),
-				 errhint("Options are \"repetition_penalty\", \"presence_penalty\", \"frequency_penalty\", \"priority\" and \"raw\".")));
+				 errhint("Options are \"repetition_penalty\", \"presence_penalty\", \"frequency_penalty\", \"priority\", \"raw\" and \"speculation\".")));
 }
 
 static void

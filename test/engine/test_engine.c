@@ -62,8 +62,10 @@ test_batch(void)
 		{"a wide batch", "{\"max_model_len\": 256, \"max_num_seqs\": 32, \"kv_cache_tokens\": 16384}", 512},
 		{"chunks of 40 tokens", "{\"max_model_len\": 256, \"max_num_seqs\": 32, \"kv_cache_tokens\": 16384}", 40},
 		{"preemption in a small cache", "{\"max_model_len\": 256, \"max_num_seqs\": 32, \"kv_cache_tokens\": 384}", 64},
+		{"guesses", "{\"max_model_len\": 256, \"max_num_seqs\": 8, \"kv_cache_tokens\": 16384, \"speculation\": \"always\"}", 40},
+		{"guesses in a small cache", "{\"max_model_len\": 256, \"max_num_seqs\": 32, \"kv_cache_tokens\": 384, \"speculation\": \"always\"}", 64},
 	};
-	drive	   *alone = drive_open(&two_threads, LLAMA, "{\"max_model_len\": 256}");
+	drive	   *alone = drive_open(&two_threads, LLAMA, "{\"max_model_len\": 256, \"speculation\": \"off\"}");
 	char		prompt[1024];
 
 	for (int i = 0; i < BATCH; i++)
@@ -91,11 +93,56 @@ test_batch(void)
 			same += same_text(drive_wait(all, (uint64_t) i), &alone->answers[i]);
 		ok(same == BATCH, "%s: %d of %d texts are those of the request alone", cases[c].name, same, BATCH);
 		ok(drive_statistic(all, "kv_blocks_used") == 0, "%s: no block is left in use", cases[c].name);
-		ok((drive_statistic(all, "preemptions") > 0) == (c == 2), "%s: preemption where expected",
+		ok((drive_statistic(all, "preemptions") > 0) == (c == 2 || c == 4), "%s: preemption where expected",
 		   cases[c].name);
+		ok(c < 3 || drive_statistic(all, "accepted_tokens") > 20, "%s: %ld of %ld were right", cases[c].name,
+		   drive_statistic(all, "accepted_tokens"), drive_statistic(all, "drafted_tokens"));
 		drive_close(all);
 	}
 	drive_close(alone);
+}
+
+/* A real model that quotes what it has read: the text with guesses is that without, and they are often right. */
+static void
+test_quoting(void)
+{
+	static const char *const options[] = {"{\"max_model_len\": 1024, \"speculation\": \"off\"}",
+	"{\"max_model_len\": 1024, \"speculation\": \"always\"}"};
+	static const char prompt[] = "Repeat these words exactly: The quick brown fox jumps over the lazy dog while "
+		"seven wizards boil a large kettle of tea and nobody in the village notices the smoke.";
+	const char *models = getenv("RAG_TEST_MODELS");
+	drive	   *d[2];
+	char		path[1024];
+
+	if (!models || !*models)
+	{
+		for (int i = 0; i < 3; i++)
+			tap_skip("guesses of a real model: RAG_TEST_MODELS is not set");
+		return;
+	}
+	snprintf(path, sizeof(path), "%s/smollm2.gguf", models);
+	for (int k = 0; k < 2; k++)
+	{
+		d[k] = drive_open(&two_threads, path, options[k]);
+		for (int i = 0; i < 4; i++)
+		{
+			protocol_sampling s = drive_greedy(40);
+
+			s.temperature = i < 2 ? 0 : 0.7f;
+			s.seed = (uint64_t) i;
+			s.flags = i % 2 && k ? PROTOCOL_GENERATE_PLAIN : 0;
+			drive_generate(d[k], (uint64_t) i, prompt, &s);
+		}
+		drive_wait(d[k], 3);
+	}
+	ok(same_text(drive_wait(d[1], 0), drive_wait(d[0], 0)), "greedy: %s", d[1]->answers[0].text);
+	ok(same_text(drive_wait(d[1], 2), drive_wait(d[0], 2)) && same_text(&d[1]->answers[1], &d[0]->answers[1]) &&
+	   same_text(drive_wait(d[1], 3), drive_wait(d[0], 3)), "with a seed, and without guesses by request");
+	ok(drive_statistic(d[1], "accepted_tokens") > 10 && drive_statistic(d[0], "drafted_tokens") == 0,
+	   "%ld of %ld guesses were right", drive_statistic(d[1], "accepted_tokens"),
+	   drive_statistic(d[1], "drafted_tokens"));
+	drive_close(d[0]);
+	drive_close(d[1]);
 }
 
 static void
@@ -427,6 +474,7 @@ int
 main(void)
 {
 	test_batch();
+	test_quoting();
 	test_prefix();
 	test_stop();
 	test_limits();

@@ -63,6 +63,7 @@ main(void)
 	};
 	pace		p;
 	int			rows;
+	int			descents = 0;
 
 	pace_start(&p, 2.5f);
 	ok(pace_allows(&p, 0) == INT_MAX, "nobody waits: any number of rows");
@@ -100,13 +101,18 @@ main(void)
 	ok(pace_allows(&p, 1000000) > 0, "very many rows have their place");
 
 	pace_start(&p, 2.5f);
-	ok(pace_row_cost(&p) > 0.1f && pace_row_cost(&p) < 0.5f, "what a row more costs is assumed");
-	for (int i = 1; i <= 4; i++)
-		pace_note(&p, i, 0, step_us(&machines[0], i, 0));
-	ok(pace_row_cost(&p) > 0.27f && pace_row_cost(&p) < 0.3f, "then measured");
-	pace_start(&p, 2.5f);
-	pace_note(&p, 1, 0, 1000);
-	pace_note(&p, 4, 0, 900);
-	ok(pace_row_cost(&p) > 0, "and never nothing");
+	ok(pace_estimate(&p, 2) > pace_estimate(&p, 1) && pace_estimate(&p, 20) > pace_estimate(&p, 3),
+	   "what rows cost is assumed");
+	pace_note(&p, 2, 0, 1000);
+	ok(pace_estimate(&p, 1) == 1000 && pace_estimate(&p, 2) == 1000 && pace_estimate(&p, 4) > 1200,
+	   "with one time known the others lie about it");
+	pace_note(&p, 8, 0, 1600);
+	pace_note(&p, 100, 0, 9000);
+	ok(pace_estimate(&p, 5) == 1300 && pace_estimate(&p, 8) == 1600 && pace_estimate(&p, 16) > 1600 &&
+	   pace_estimate(&p, 16) < 9000 && pace_estimate(&p, 100) == 9000 && pace_estimate(&p, 1000) > 9000,
+	   "between and beyond those that are known");
+	for (rows = 1; rows < 3000; rows++)
+		descents += pace_estimate(&p, rows + 1) < pace_estimate(&p, rows);
+	ok(descents == 0, "more rows never cost less");
 	return tap_done();
 }

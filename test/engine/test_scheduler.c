@@ -8,7 +8,8 @@
 
 #define LLAMA "test/data/models/tiny-llama.gguf"
 #define BERT "test/data/models/tiny-bert"
-#define SMALL "{\"max_model_len\": 256, \"max_num_seqs\": 8, \"kv_cache_tokens\": 512}"
+#define PLAIN "{\"max_model_len\": 256, \"speculation\": \"off\"}"
+#define SMALL "{\"max_model_len\": 256, \"max_num_seqs\": 8, \"kv_cache_tokens\": 512, \"speculation\": \"always\"}"
 
 static uint32_t seed = 20;
 
@@ -42,7 +43,7 @@ typedef struct soak
 } soak;
 
 static void
-submit_kind(drive *d, uint64_t id, int kind)
+submit_kind(drive *d, uint64_t id, int kind, bool alone)
 {
 	char		text[1024];
 	size_t		n = 0;
@@ -63,15 +64,21 @@ submit_kind(drive *d, uint64_t id, int kind)
 			s.top_p = 0.95f;
 			s.top_k = kind % 4 == 1 ? 40 : 0;
 			s.seed = (uint64_t) kind;
-			s.presence_penalty = 0.3f;
+			s.presence_penalty = kind % 4 == 1 ? 0.3f : 0;
 		}
 		s.flags = kind % 4 < 2 ? PROTOCOL_GENERATE_STREAM : 0;
+		if (kind % 5 == 4)
+		{
+			s.stops = 1;
+			s.stop[0].data = "e";
+			s.stop[0].length = 1;
+		}
 		d->caller.priority = kind % 7 == 0 ? -1 : 0;
 		d->caller.role = (uint32_t) kind % 4;
 		d->caller.max_requests = kind % 4 == 1 ? 2 : 0;
 		d->caller.max_tokens = kind % 4 == 2 ? 150 : 0;
 		d->uri = LLAMA;
-		d->options = SMALL;
+		d->options = alone ? PLAIN : SMALL;
 		drive_generate(d, id, text, &s);
 	}
 	else
@@ -121,7 +128,7 @@ disturb(soak *s, int slot)
 		s->kind[slot] = draw(KINDS);
 		s->live[slot] = true;
 		s->canceled[slot] = false;
-		submit_kind(s->d, (uint64_t) slot, s->kind[slot]);
+		submit_kind(s->d, (uint64_t) slot, s->kind[slot], false);
 	}
 	else if (draw(3) == 0)
 	{
@@ -149,13 +156,13 @@ static void
 test_soak(void)
 {
 	engine_config config = {.threads = 2,.max_num_batched_tokens = 48};
-	soak		s = {.alone = drive_open(&config, LLAMA, SMALL),.d = drive_open(&config, LLAMA, SMALL)};
+	soak		s = {.alone = drive_open(&config, LLAMA, PLAIN),.d = drive_open(&config, LLAMA, SMALL)};
 	int			rounds = getenv("RAG_TEST_QUICK") ? 400 : 3000;
 	int			live = 0;
 
 	for (int kind = 0; kind < KINDS; kind++)
 	{
-		submit_kind(s.alone, (uint64_t) kind, kind);
+		submit_kind(s.alone, (uint64_t) kind, kind, true);
 		drive_wait(s.alone, (uint64_t) kind);
 	}
 	for (int i = 0; i < rounds; i++)
