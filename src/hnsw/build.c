@@ -40,12 +40,11 @@ MoveToPages(Build *build)
 }
 
 static void
-InsertIntoMemory(Build *build, Datum value, ItemPointer row)
+InsertIntoMemory(Build *build, const HnswForm *form, ItemPointer row)
 {
 	HnswStore  *store = build->memory;
 	HnswInsertion insertion = {
-		.value = DatumGetPointer(value),
-		.value_size = VARSIZE_ANY(DatumGetPointer(value)),
+		.form = *form,
 		.row = *row,
 		.level = GraphDrawLevel(store)
 	};
@@ -65,13 +64,13 @@ BuildRow(Relation index, ItemPointer row, Datum *values, bool *isnull, bool aliv
 {
 	Build	   *build = state;
 	MemoryContext old;
-	Datum		value;
+	HnswForm	form;
 
 	if (isnull[0])
 		return;
 	CHECK_FOR_INTERRUPTS();
 	old = MemoryContextSwitchTo(build->row_context);
-	if (HnswFormValue(&build->support, values[0], &value))
+	if (HnswFormValue(&build->support, values[0], &form))
 	{
 		if (build->memory != NULL &&
 			HnswMemoryStoreUsed(build->memory) >= (Size) maintenance_work_mem * 1024)
@@ -84,9 +83,9 @@ BuildRow(Relation index, ItemPointer row, Datum *values, bool *isnull, bool aliv
 			MoveToPages(build);
 		}
 		if (build->memory != NULL)
-			InsertIntoMemory(build, value, row);
+			InsertIntoMemory(build, &form, row);
 		else
-			HnswInsertValue(index, build->pages, value, row);
+			HnswInsertValue(index, build->pages, &form, row);
 		build->rows++;
 		pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, (int64) build->rows);
 	}

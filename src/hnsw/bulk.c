@@ -95,8 +95,7 @@ FormNode(const HnswBulk *bulk, const HnswBulkNode *node, const HnswShape *shape,
 {
 	HnswNodeTuple *tuple = palloc0(shape->tuple_size);
 	HnswInsertion form = {
-		.value = node->value,
-		.value_size = node->value_size,
+		.form = {.value = node->value, .size = node->value_size},
 		.level = node->level
 	};
 

@@ -147,7 +147,7 @@ CheckValue(Check *check, HnswNode name, const HnswNodeTuple *node)
 		HnswNodeSetAdd(&check->values, HnswRefMake(node->value_block[i], 1, 0));
 	if (value == NULL)
 		Report(check, name, "value of the node cannot be read");
-	else if (check->support.norm != NULL && !node->deleted)
+	else if (check->support.norm != NULL && check->support.codes == NULL && !node->deleted)
 	{
 		double		norm = DatumGetFloat8(FunctionCall1Coll(check->support.norm,
 															check->support.collation,
@@ -185,7 +185,7 @@ NodeIsWellFormed(const Check *check, Page page, OffsetNumber offset, const HnswN
 
 	if (ItemIdGetLength(item) < offsetof(HnswNodeTuple, links) || node->level > HnswMaxLevel(m) ||
 		node->value_pages > HNSW_MAX_VALUE_PAGES ||
-		node->value_size > HNSW_MAX_VALUE_PAGES * HNSW_VALUE_PAGE_ROOM)
+		node->value_size > HNSW_MAX_VALUE_SIZE)
 		return false;
 	return ItemIdGetLength(item) == HnswNodeShape(m, node->level, node->value_size).tuple_size;
 }

@@ -25,7 +25,7 @@ GraphDrawLevel(const HnswStore *store)
 }
 
 void
-GraphSearchInit(HnswSearch *search, HnswStore *store, const void *query, MemoryContext context)
+GraphSearchInit(HnswSearch *search, HnswStore *store, const HnswForm *query, MemoryContext context)
 {
 	memset(search, 0, sizeof(*search));
 	search->store = store;
@@ -246,7 +246,7 @@ GraphChooseLinks(HnswStore *store, HnswInsertion *insertion, MemoryContext conte
 	if (store->entry == HNSW_NO_NODE)
 		return;
 
-	GraphSearchInit(&search, store, insertion->value, context);
+	GraphSearchInit(&search, store, &insertion->form, context);
 	StartAtEntry(&search);
 	for (int level = store->entry_level; level > top; level--)
 		GraphSearchLayer(&search, level, 1, false);
@@ -272,9 +272,7 @@ FindDuplicate(HnswStore *store, const HnswInsertion *insertion)
 		const HnswCandidate *near = &insertion->near.items[i];
 		const void *value = near->state == HNSW_LIVE ? store->methods->value(store, near->node) : NULL;
 
-		/* a value says its own size in its header, which is the first to be compared */
-		if (value != NULL && VARSIZE(value) == insertion->value_size &&
-			memcmp(value, insertion->value, insertion->value_size) == 0)
+		if (value != NULL && HnswIsSame(store->support, &insertion->form, value))
 			return near->node;
 	}
 	return HNSW_NO_NODE;

@@ -25,6 +25,7 @@
 #include "utils/rel.h"
 
 #include "rag.h"
+#include "simd/code.h"
 
 /* ---- options (hnsw.c) and settings (settings.c) ---- */
 
@@ -89,6 +90,9 @@ typedef struct HnswTypeInfo
 	Datum		(*normalize) (Datum value);
 	/* a direct form of the distance function, or NULL: it is called through fmgr */
 	HnswKernel	(*kernel) (PGFunction distance);
+	/* of which metric of codes the distance is, if of one; both are NULL, or none */
+	bool		(*metric) (PGFunction distance, code_metric *metric);
+	void		(*floats) (const void *value, float *x);
 } HnswTypeInfo;
 
 /* What an index knows of its values; lives as long as the index's relcache entry. */
@@ -100,18 +104,54 @@ typedef struct HnswSupport
 	FmgrInfo   *norm;			/* NULL: values are stored as they are */
 	Oid			collation;
 	HnswKernel	kernel;			/* NULL: call distance */
+	const code_space *codes;	/* NULL: values are stored as they are */
+	code_metric metric;			/* of the codes */
 } HnswSupport;
 
 /* ERROR when the column has no or too many dimensions. */
 extern void HnswInitSupport(HnswSupport *support, Relation index);
 
-/* The bytes to store, or to search for, in the current context; false: not indexed. */
-extern bool HnswFormValue(const HnswSupport *support, Datum value, Datum *formed);
-extern bool HnswFormQuery(const HnswSupport *support, Datum value, Datum *formed);
+/* ---- values as they are stored and compared (codes.c) ---- */
 
-/* Not a number counts as infinitely far, so that every order stays a total one. A
- * NULL value (a search by NULL) is equally far from all. */
+/* A value on its way into an index, or searched for; in the context that was current. */
+typedef struct HnswForm
+{
+	const void *value;			/* as it is stored: of the type, or a code */
+	Size		size;
+	const code_query *query;	/* for estimates by codes, or NULL */
+} HnswForm;
+
+/* What the operator's result is at least and at most, whatever the value was. */
+typedef struct HnswInterval
+{
+	double		lower;
+	double		upper;
+} HnswInterval;
+
+extern Size HnswCodeSize(int dimensions);
+/* The codes of an index, or NULL. */
+extern const code_space *HnswCodesFor(const HnswSupport *support, code_metric *metric);
+
+/* A value to store, or to search for; false: it is not indexed, and at no distance. */
+extern bool HnswFormValue(const HnswSupport *support, Datum value, HnswForm *form);
+extern bool HnswFormQuery(const HnswSupport *support, Datum value, HnswForm *form);
+/* The same of a stored value, which has to stay. It cannot be refined by, or stored. */
+extern HnswForm HnswFormStored(const HnswSupport *support, const void *value);
+/* Is what was read from pages a stored value? */
+extern bool HnswIsStored(const HnswSupport *support, const void *value, Size size);
+/* Is this stored value the same as the one to be stored? */
+extern bool HnswIsSame(const HnswSupport *support, const HnswForm *form, const void *value);
+
+/* The distance of two stored values, or of one from a query: by it nodes are linked and
+ * walks go. Not a number counts as infinitely far, so that every order stays a total one.
+ * A NULL query is equally far from all. */
 extern float HnswDistance(const HnswSupport *support, const void *a, const void *b);
+extern float HnswMeasure(const HnswSupport *support, const HnswForm *query, const void *value);
+
+/* Of a code: its distance from the query as good as it can be told, and where the result
+ * of the operator, which is what rows are ordered by, is for certain. */
+extern HnswInterval HnswRefine(const HnswSupport *support, const HnswForm *query, const void *value,
+							   double *distance);
 
 /* ---- nodes, candidates, queues, sets (queue.c) ---- */
 
@@ -181,7 +221,7 @@ typedef struct HnswInsertion HnswInsertion;
 typedef struct HnswStoreMethods
 {
 	/* Fills distance and state of n candidates for the query. */
-	void		(*distances) (HnswStore *store, const void *query, HnswCandidate *candidates, int n);
+	void		(*distances) (HnswStore *store, const HnswForm *query, HnswCandidate *candidates, int n);
 
 	/* The links of a node, at most HNSW_MAX_LINKS; distance is set only if the store
 	 * keeps_distances, state never. Their number; 0 for a node that is gone. */
@@ -228,7 +268,7 @@ struct HnswStore
 typedef struct HnswSearch
 {
 	HnswStore  *store;
-	const void *query;			/* NULL: every node is equally far */
+	const HnswForm *query;		/* NULL: every node is equally far */
 	bool		resumable;		/* keep what is found beyond the results */
 	int64		evaluated;		/* distances so far */
 	HnswNodeSet visited;
@@ -241,8 +281,7 @@ typedef struct HnswSearch
 /* A value on its way into a graph. */
 struct HnswInsertion
 {
-	const void *value;
-	Size		value_size;
+	HnswForm	form;
 	ItemPointerData row;
 	int			level;
 	HnswQueue	links[HNSW_MAX_LEVEL + 1];	/* lists, chosen by GraphChooseLinks */
@@ -251,7 +290,7 @@ struct HnswInsertion
 
 extern int	GraphDrawLevel(const HnswStore *store);
 
-extern void GraphSearchInit(HnswSearch *search, HnswStore *store, const void *query,
+extern void GraphSearchInit(HnswSearch *search, HnswStore *store, const HnswForm *query,
 							MemoryContext context);
 /* From the entry point down to the level above this one, then ef results on it. */
 extern void GraphSearch(HnswSearch *search, int level, int ef);
@@ -265,7 +304,7 @@ extern void GraphSearchDrain(HnswSearch *search);
 extern void GraphSelectLinks(HnswStore *store, const HnswQueue *candidates, HnswQueue *chosen,
 							 int max);
 
-/* Fills insertion->links and ->near; insertion->level and ->value are given. */
+/* Fills insertion->links and ->near; insertion->level and ->form are given. */
 extern void GraphChooseLinks(HnswStore *store, HnswInsertion *insertion, MemoryContext context);
 /* Links a node to another one. When it is full it drops its worst link for that; the new
  * one may be that, unless it must be there. */
@@ -308,7 +347,7 @@ extern void HnswAttachPages(Relation index, HnswStore *store);
 
 #define HNSW_META_BLOCK 0
 #define HNSW_MAGIC 0x52484e57
-#define HNSW_VERSION 1
+#define HNSW_VERSION 2
 #define HNSW_PAGE_ID 0xFFB7		/* tells our pages to pg_filedump and the like */
 
 typedef enum HnswPageKind
@@ -350,6 +389,7 @@ typedef struct HnswMeta
 
 #define HNSW_INLINE_ROWS 4
 #define HNSW_MAX_VALUE_PAGES 3	/* with the node's own page the limit of a generic WAL record */
+#define HNSW_MAX_VALUE_SIZE (HNSW_MAX_VALUE_PAGES * HNSW_VALUE_PAGE_ROOM)
 
 typedef struct HnswNodeTuple
 {
@@ -544,6 +584,47 @@ extern HnswStore *HnswPageStore(Relation index, const HnswSupport *support, bool
 extern void HnswPageStoreReset(HnswStore *store);
 /* Adds the rows of a node, if it is still there. */
 extern void HnswPageStoreRows(HnswStore *store, HnswNode node, HnswRows *rows);
+/* The same, with where its value is from the query; false when it is not there. */
+extern bool HnswPageStoreRefine(HnswStore *store, HnswNode node, const HnswForm *query, HnswRows *rows,
+								HnswInterval *interval, double *distance);
+
+/* ---- rank.c: the order in which a scan returns what a walk has found ---- */
+
+/* A node that may be returned. */
+typedef struct HnswRanked
+{
+	HnswInterval interval;		/* of the operator's result */
+	double		distance;		/* as HnswMeasure has it, but refined */
+	int			first_row;		/* of HnswRank.rows */
+	int			row_count;
+	bool		recheck;		/* its place in the order is not certain */
+} HnswRanked;
+
+typedef struct HnswRank
+{
+	HnswStore  *store;
+	const HnswForm *query;
+	bool		codes;			/* distances of candidates are estimates */
+	bool		in_order;		/* pass over what comes too late */
+	MemoryContext context;
+	HnswRanked *items;			/* a heap, least lower end on top */
+	int			count;
+	int			room;
+	HnswRows	rows;			/* of all items */
+	int64		refined;
+	double		most_off;		/* the largest excess of an estimate so far */
+	double		floor;			/* nothing below may be returned any more */
+	double		reached;		/* the largest upper end of what is to be rechecked */
+} HnswRank;
+
+extern void HnswRankInit(HnswRank *rank, HnswStore *store, const HnswForm *query, bool in_order,
+						 MemoryContext context);
+/* Takes a candidate in, from the nearest on. */
+extern void HnswRankAdd(HnswRank *rank, const HnswCandidate *found);
+/* Is the first of the items to be returned before the next candidate is taken in? */
+extern bool HnswRankIsReady(const HnswRank *rank, const HnswCandidate *next);
+/* The first of the items; false when there is none. */
+extern bool HnswRankNext(HnswRank *rank, HnswRanked *item);
 
 /* ---- one file for each thing an access method does ---- */
 
@@ -553,7 +634,7 @@ extern void HnswPageStoreRows(HnswStore *store, HnswNode node, HnswRows *rows);
 extern IndexBuildResult *hnswbuild(Relation heap, Relation index, IndexInfo *info);
 extern void hnswbuildempty(Relation index);
 /* Inserts a formed value into pages; what it allocates is the current context's. */
-extern void HnswInsertValue(Relation index, HnswStore *store, Datum value, ItemPointer row);
+extern void HnswInsertValue(Relation index, HnswStore *store, const HnswForm *form, ItemPointer row);
 extern bool RagIndexInsert(hnswinsert);
 extern IndexScanDesc hnswbeginscan(Relation index, int nkeys, int norderbys);
 extern void hnswrescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, int norderbys);

@@ -37,11 +37,10 @@ TryInsert(Relation index, HnswStore *store, HnswInsertion *insertion, bool exclu
 }
 
 void
-HnswInsertValue(Relation index, HnswStore *store, Datum value, ItemPointer row)
+HnswInsertValue(Relation index, HnswStore *store, const HnswForm *form, ItemPointer row)
 {
 	HnswInsertion insertion = {
-		.value = DatumGetPointer(value),
-		.value_size = VARSIZE_ANY(DatumGetPointer(value)),
+		.form = *form,
 		.row = *row,
 		.level = GraphDrawLevel(store)
 	};
@@ -91,14 +90,14 @@ RagIndexInsert(hnswinsert)
 {
 	InsertState *state;
 	MemoryContext old;
-	Datum		value;
+	HnswForm	form;
 
 	if (isnull[0])
 		return false;
 	state = GetInsertState(index, info);
 	old = MemoryContextSwitchTo(state->row_context);
-	if (HnswFormValue(&state->support, values[0], &value))
-		HnswInsertValue(index, state->store, value, row);
+	if (HnswFormValue(&state->support, values[0], &form))
+		HnswInsertValue(index, state->store, &form, row);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(state->row_context);
 	return false;

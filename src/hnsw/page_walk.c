@@ -88,65 +88,116 @@ LookForNodes(const PageStore *store, const HnswCandidate *candidates, Glimpse *g
 	}
 }
 
-/* A copy of the value of a node, if it is all there. A look has to have ended before the
- * copy is taken for a value. */
-static const void *
-CopyValue(PageStore *store, HnswNode node, const Glimpse *glimpse, Size *size)
+/* Where the value of a node lies, if it is all there; its bytes may still change. */
+static const char *
+ValueAt(const PageStore *store, HnswNode node, const Glimpse *glimpse, Size *size)
 {
 	HnswNodeTuple *tuple = unconstify(HnswNodeTuple *, glimpse->tuple);
-	const char *value = HnswNodeValue(tuple, store->base.m);
-	Size		before = value - (const char *) tuple;
+	const char *value;
+	Size		before;
 
-	*size = *(volatile uint32 *) &tuple->value_size;
-	if (tuple->version != HnswRefVersion(node) || tuple->value_pages != 0 ||
-		before > glimpse->length || *size > glimpse->length - before)
+	if (tuple == NULL || tuple->version != HnswRefVersion(node) || tuple->value_pages != 0)
 		return NULL;
-	return memcpy(HnswValueRoom(store), value, *size);
+	value = HnswNodeValue(tuple, store->base.m);
+	before = value - (const char *) tuple;
+	*size = *(volatile uint32 *) &tuple->value_size;
+	return before <= glimpse->length && *size <= glimpse->length - before ? value : NULL;
 }
 
-static bool
-MeasureGlimpse(PageStore *store, const void *query, HnswCandidate *candidate, const Glimpse *glimpse)
+static inline HnswState
+StateOf(const HnswNodeTuple *tuple)
+{
+	return HnswNodeHasRows(tuple) ? HNSW_LIVE : HNSW_DEAD;
+}
+
+/* Third round, of codes: they are compared where they lie, since whatever bytes are there
+ * make some distance. Sets the state of those that it measures. */
+static void
+EstimateGlimpses(const PageStore *store, const HnswForm *query, HnswCandidate *candidates,
+				 const Glimpse *glimpses, int n)
+{
+	const code_head *heads[HNSW_MAX_LINKS];
+	float		distances[HNSW_MAX_LINKS];
+	int			which[HNSW_MAX_LINKS];
+	int			count = 0;
+	Size		code = HnswCodeSize(store->base.support->dimensions);
+
+	for (int i = 0; i < n; i++)
+	{
+		Size		size;
+		const char *value = ValueAt(store, candidates[i].node, &glimpses[i], &size);
+
+		if (value == NULL || size != code)
+			continue;
+		heads[count] = (const code_head *) value;
+		which[count++] = i;
+	}
+	code_estimate_many(query->query, count, heads, distances);
+	for (int i = 0; i < count; i++)
+	{
+		const Glimpse *glimpse = &glimpses[which[i]];
+		HnswState	state = StateOf(glimpse->tuple);
+
+		if (!HnswLookEnd(&store->peek, &glimpse->look))
+			continue;
+		candidates[which[i]].distance = distances[i];
+		candidates[which[i]].state = state;
+	}
+}
+
+/* The same of a value of any type: it is copied, and is one if nothing has changed. */
+static void
+MeasureGlimpse(PageStore *store, const HnswForm *query, HnswCandidate *candidate,
+			   const Glimpse *glimpse)
 {
 	const HnswSupport *support = store->base.support;
+	HnswState	state;
 	Size		size;
-	const void *value = CopyValue(store, candidate->node, glimpse, &size);
+	const void *value = ValueAt(store, candidate->node, glimpse, &size);
 
 	if (value == NULL)
-		return false;
-	candidate->state = HnswNodeHasRows(glimpse->tuple) ? HNSW_LIVE : HNSW_DEAD;
-	if (!HnswLookEnd(&store->peek, &glimpse->look) ||
-		!support->type->matches(value, size, support->dimensions))
-		return false;
-	candidate->distance = HnswDistance(support, query, value);
-	return true;
+		return;
+	state = StateOf(glimpse->tuple);
+	value = memcpy(HnswValueRoom(store), value, size);
+	if (!HnswLookEnd(&store->peek, &glimpse->look) || !HnswIsStored(support, value, size))
+		return;
+	candidate->distance = HnswMeasure(support, query, value);
+	candidate->state = state;
 }
 
-/* Third round. What is left of the candidates has no distance yet; their number. */
+/* What the looks could not tell moves to the front; how many. */
 static int
-MeasureGlimpses(PageStore *store, const void *query, HnswCandidate *candidates, Glimpse *glimpses,
-				int n)
+LookAll(PageStore *store, const HnswForm *query, HnswCandidate *candidates, int n)
 {
+	Glimpse		glimpses[HNSW_MAX_LINKS];
 	int			left = 0;
 
+	for (int i = 0; i < n; i++)
+		candidates[i].state = HNSW_GONE;
+	LookForPages(store, candidates, glimpses, n);
+	LookForNodes(store, candidates, glimpses, n);
+	if (query != NULL && query->query != NULL)
+		EstimateGlimpses(store, query, candidates, glimpses, n);
+	else
+	{
+		for (int i = 0; i < n; i++)
+			MeasureGlimpse(store, query, &candidates[i], &glimpses[i]);
+	}
 	for (int i = 0; i < n; i++)
 	{
 		HnswCandidate candidate = candidates[i];
 
-		if (glimpses[i].tuple != NULL && MeasureGlimpse(store, query, &candidate, &glimpses[i]))
-			candidates[i] = candidate;
-		else
-		{
-			/* those that are left move to the front */
-			candidates[i] = candidates[left];
-			candidates[left++] = candidate;
-		}
+		if (candidate.state != HNSW_GONE)
+			continue;
+		candidates[i] = candidates[left];
+		candidates[left++] = candidate;
 	}
 	return left;
 }
 
 /* Under the page's lock, which is kept for neighbours that are also neighbours there. */
 static void
-MeasureLocked(PageStore *store, const void *query, HnswCandidate *candidates, int n)
+MeasureLocked(PageStore *store, const HnswForm *query, HnswCandidate *candidates, int n)
 {
 	Buffer		buffer = InvalidBuffer;
 
@@ -171,7 +222,7 @@ MeasureLocked(PageStore *store, const void *query, HnswCandidate *candidates, in
 		tuple = HnswPageGetNode(BufferGetPage(buffer), candidate->node);
 		if (tuple == NULL || (value = HnswLockedValue(store, candidate->node, tuple)) == NULL)
 			continue;
-		candidate->distance = HnswDistance(store->base.support, query, value);
+		candidate->distance = HnswMeasure(store->base.support, query, value);
 		candidate->state = HnswNodeHasRows(tuple) ? HNSW_LIVE : HNSW_DEAD;
 	}
 	if (buffer != InvalidBuffer)
@@ -179,17 +230,10 @@ MeasureLocked(PageStore *store, const void *query, HnswCandidate *candidates, in
 }
 
 static void
-MeasureHop(PageStore *store, const void *query, HnswCandidate *candidates, int n)
+MeasureHop(PageStore *store, const HnswForm *query, HnswCandidate *candidates, int n)
 {
-	Glimpse		glimpses[HNSW_MAX_LINKS];
-	int			left = n;
+	int			left = store->peek.memo == NULL ? n : LookAll(store, query, candidates, n);
 
-	if (store->peek.memo != NULL)
-	{
-		LookForPages(store, candidates, glimpses, n);
-		LookForNodes(store, candidates, glimpses, n);
-		left = MeasureGlimpses(store, query, candidates, glimpses, n);
-	}
 	for (int i = 0; i < left && left > 1 && store->prefetch; i++)
 	{
 		if (HnswBlockExists(store, HnswRefBlock(candidates[i].node)))
@@ -199,7 +243,7 @@ MeasureHop(PageStore *store, const void *query, HnswCandidate *candidates, int n
 }
 
 void
-HnswPageDistances(HnswStore *base, const void *query, HnswCandidate *candidates, int n)
+HnswPageDistances(HnswStore *base, const HnswForm *query, HnswCandidate *candidates, int n)
 {
 	for (int i = 0; i < n; i += HNSW_MAX_LINKS)
 		MeasureHop((PageStore *) base, query, candidates + i, Min(n - i, HNSW_MAX_LINKS));

@@ -77,7 +77,7 @@ HnswFormNode(HnswNodeTuple *tuple, const HnswShape *shape, const HnswInsertion *
 	tuple->level = insertion->level;
 	tuple->value_pages = shape->value_pages;
 	tuple->inline_size = shape->inline_size;
-	tuple->value_size = insertion->value_size;
+	tuple->value_size = insertion->form.size;
 	for (int i = 0; i < HNSW_MAX_VALUE_PAGES; i++)
 		tuple->value_block[i] = InvalidBlockNumber;
 	ItemPointerSetInvalid(&tuple->more_rows);
@@ -85,7 +85,7 @@ HnswFormNode(HnswNodeTuple *tuple, const HnswShape *shape, const HnswInsertion *
 		ItemPointerSetInvalid(&tuple->rows[i]);
 	for (int i = 0; i < shape->links; i++)
 		tuple->links[i] = HNSW_NO_NODE;
-	memcpy(HnswNodeValue(tuple, m), insertion->value, shape->inline_size);
+	memcpy(HnswNodeValue(tuple, m), insertion->form.value, shape->inline_size);
 }
 
 HnswNodeTuple *

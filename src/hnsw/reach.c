@@ -81,6 +81,7 @@ void
 GraphAttach(HnswStore *store, HnswReach *reach, HnswNode node)
 {
 	const void *value;
+	HnswForm	form;
 	HnswSearch	search;
 
 	if (HnswNodeSetHas(&reach->set, node))
@@ -88,7 +89,8 @@ GraphAttach(HnswStore *store, HnswReach *reach, HnswNode node)
 	value = store->methods->value(store, node);
 	if (value == NULL)
 		return;
-	GraphSearchInit(&search, store, value, CurrentMemoryContext);
+	form = HnswFormStored(store->support, value);
+	GraphSearchInit(&search, store, &form, CurrentMemoryContext);
 	GraphSearch(&search, 0, store->ef_construction);
 	for (int i = 0; i < Min(search.results.count, MAX_ATTACHMENTS); i++)
 	{

@@ -70,12 +70,12 @@ CollectCandidates(Repair *repair)
 
 /* Measures the candidates; only living ones stay, nearest first. */
 static void
-RankCandidates(Repair *repair, const void *value)
+RankCandidates(Repair *repair, const HnswForm *form)
 {
 	HnswQueue  *candidates = &repair->candidates;
 	int			living = 0;
 
-	repair->store->methods->distances(repair->store, value, candidates->items, candidates->count);
+	repair->store->methods->distances(repair->store, form, candidates->items, candidates->count);
 	for (int i = 0; i < candidates->count; i++)
 	{
 		if (candidates->items[i].state == HNSW_LIVE)
@@ -87,13 +87,13 @@ RankCandidates(Repair *repair, const void *value)
 
 /* Adds what a search for the value finds. */
 static void
-SearchCandidates(Repair *repair, const void *value)
+SearchCandidates(Repair *repair, const HnswForm *form)
 {
 	HnswSearch	search;
 
 	if (repair->level > repair->store->entry_level)
 		return;
-	GraphSearchInit(&search, repair->store, value, CurrentMemoryContext);
+	GraphSearchInit(&search, repair->store, form, CurrentMemoryContext);
 	GraphSearch(&search, repair->level, repair->store->ef_construction);
 	for (int i = 0; i < search.results.count; i++)
 	{
@@ -106,26 +106,26 @@ SearchCandidates(Repair *repair, const void *value)
 /* What is near the lost neighbours does for a few of them. A node that has lost most, or
  * finds too little there, is searched for like a new one. */
 static void
-FindCandidates(Repair *repair, const void *value)
+FindCandidates(Repair *repair, const HnswForm *form)
 {
 	int			lost = repair->lost.count;
 	int			wanted = HnswLevelLinks(repair->store->m, repair->level) / 2;
 
 	CollectCandidates(repair);
-	RankCandidates(repair, value);
+	RankCandidates(repair, form);
 	if (lost > repair->kept.count || repair->kept.count + repair->candidates.count < wanted)
-		SearchCandidates(repair, value);
+		SearchCandidates(repair, form);
 }
 
 /* Gives the node links in the place of those that it loses. */
 static void
-ReplaceLost(Repair *repair, HnswNode node, const void *value)
+ReplaceLost(Repair *repair, HnswNode node, const HnswForm *form)
 {
 	HnswStore  *store = repair->store;
 	int			kept = repair->kept.count;
 	HnswQueue	added;
 
-	FindCandidates(repair, value);
+	FindCandidates(repair, form);
 	GraphSelectLinks(store, &repair->candidates, &repair->kept,
 					 HnswLevelLinks(store->m, repair->level));
 	added = repair->kept;
@@ -142,7 +142,7 @@ ReplaceLost(Repair *repair, HnswNode node, const void *value)
 
 /* The nodes that linked to this one may all be among the deleted. */
 static void
-EnsureLinked(HnswStore *store, HnswNode node, int level, const void *value)
+EnsureLinked(HnswStore *store, HnswNode node, int level, const HnswForm *form)
 {
 	HnswCandidate links[HNSW_MAX_LINKS];
 	HnswQueue	near = {.items = links};
@@ -150,7 +150,7 @@ EnsureLinked(HnswStore *store, HnswNode node, int level, const void *value)
 	if (GraphHasLinkFromOther(store, node, level, HNSW_NO_NODE))
 		return;
 	near.count = store->methods->links(store, node, level, links);
-	store->methods->distances(store, value, links, near.count);
+	store->methods->distances(store, form, links, near.count);
 	HnswQueueSort(&near);
 	for (int i = 0; i < near.count; i++)
 	{
@@ -167,15 +167,17 @@ GraphRepair(HnswStore *store, HnswNode node, int level, const HnswNodeSet *delet
 {
 	Repair		repair = {.store = store, .level = level, .deleted = deleted};
 	const void *value = store->methods->value(store, node);
+	HnswForm	form;
 
 	if (value == NULL)
 		return;
+	form = HnswFormStored(store->support, value);
 	HnswNodeSetInit(&repair.seen, CurrentMemoryContext);
 	HnswQueueInit(&repair.lost, false, CurrentMemoryContext);
 	HnswQueueInit(&repair.kept, false, CurrentMemoryContext);
 	HnswQueueInit(&repair.candidates, false, CurrentMemoryContext);
 	SortLinks(&repair, node);
 	if (repair.lost.count > 0)
-		ReplaceLost(&repair, node, value);
-	EnsureLinked(store, node, level, value);
+		ReplaceLost(&repair, node, &form);
+	EnsureLinked(store, node, level, &form);
 }

@@ -11,8 +11,6 @@
  */
 #include "postgres.h"
 
-#include <math.h>
-
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
@@ -27,9 +25,10 @@ typedef struct HnswScan
 	HnswSearch	search;
 	int			batch;			/* results asked for the last time */
 	int			next;			/* of search.results */
-	float		last_distance;	/* of the rows returned so far */
-	HnswRows	rows;			/* of the node that is being returned */
-	int			next_row;
+	HnswForm	query;
+	HnswRank	rank;
+	HnswRanked	node;			/* which is being returned */
+	int			next_row;		/* of it */
 } HnswScan;
 
 IndexScanDesc
@@ -41,6 +40,9 @@ hnswbeginscan(Relation index, int nkeys, int norderbys)
 	HnswInitSupport(&state->support, index);
 	state->context = AllocSetContextCreate(CurrentMemoryContext, "hnsw scan", ALLOCSET_DEFAULT_SIZES);
 	scan->opaque = state;
+	scan->xs_orderbyvals = palloc0(sizeof(Datum));
+	scan->xs_orderbynulls = palloc(sizeof(bool));
+	*scan->xs_orderbynulls = true;
 	return scan;
 }
 
@@ -59,17 +61,16 @@ hnswrescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, int no
 
 /* The value to search for; NULL when it is null, or has no direction where only that
  * counts: all rows are then equally far. */
-static const void *
+static const HnswForm *
 QueryValue(IndexScanDesc scan)
 {
 	HnswScan   *state = scan->opaque;
-	Datum		value;
 
 	if (scan->orderByData->sk_flags & SK_ISNULL)
 		return NULL;
-	if (!HnswFormQuery(&state->support, scan->orderByData->sk_argument, &value))
+	if (!HnswFormQuery(&state->support, scan->orderByData->sk_argument, &state->query))
 		return NULL;
-	return DatumGetPointer(value);
+	return &state->query;
 }
 
 static void
@@ -77,7 +78,7 @@ Start(IndexScanDesc scan)
 {
 	HnswScan   *state = scan->opaque;
 	HnswStore  *store;
-	const void *query;
+	const HnswForm *query;
 
 	if (scan->orderByData == NULL)
 		elog(ERROR, "cannot scan hnsw index without order");
@@ -92,9 +93,9 @@ Start(IndexScanDesc scan)
 	state->search.resumable = state->settings.iterative_scan != HNSW_ITERATIVE_OFF;
 	state->batch = state->settings.ef_search;
 	state->next = 0;
-	state->last_distance = -INFINITY;
-	memset(&state->rows, 0, sizeof(state->rows));
-	state->rows.context = state->context;
+	HnswRankInit(&state->rank, store, query,
+				 state->settings.iterative_scan != HNSW_ITERATIVE_RELAXED, state->context);
+	state->node.row_count = 0;
 	state->next_row = 0;
 	GraphSearch(&state->search, 0, state->batch);
 	state->started = true;
@@ -143,29 +144,40 @@ NextBatch(HnswScan *state)
 	return state->search.results.count > 0;
 }
 
-/* Reads the rows of the next node; false when there is no further node. */
+/* The next node to return; false when there is none. */
 static bool
-NextNode(IndexScanDesc scan)
+NextNode(HnswScan *state)
 {
-	HnswScan   *state = scan->opaque;
-
-	state->rows.count = 0;
-	state->next_row = 0;
-	while (state->rows.count == 0)
+	for (;;)
 	{
-		HnswCandidate node;
+		const HnswQueue *found = &state->search.results;
 
 		CHECK_FOR_INTERRUPTS();
-		if (state->next >= state->search.results.count && !NextBatch(state))
+		while (state->next < found->count &&
+			   !HnswRankIsReady(&state->rank, &found->items[state->next]))
+			HnswRankAdd(&state->rank, &found->items[state->next++]);
+		if (HnswRankNext(&state->rank, &state->node))
+			return true;
+		if (state->next >= found->count && !NextBatch(state))
 			return false;
-		node = state->search.results.items[state->next++];
-		if (state->settings.iterative_scan == HNSW_ITERATIVE_STRICT &&
-			node.distance < state->last_distance)
-			continue;
-		state->last_distance = node.distance;
-		HnswPageStoreRows(state->search.store, node.node, &state->rows);
 	}
-	return true;
+}
+
+/* One row of the node. */
+static void
+ReturnRow(IndexScanDesc scan)
+{
+	HnswScan   *state = scan->opaque;
+	const HnswRanked *node = &state->node;
+
+	scan->xs_heaptid = state->rank.rows.rows[node->first_row + state->next_row++];
+	scan->xs_recheck = false;
+	scan->xs_recheckorderby = node->recheck;
+	if (state->rank.codes)
+	{
+		*scan->xs_orderbyvals = Float8GetDatum(node->interval.lower);
+		*scan->xs_orderbynulls = false;
+	}
 }
 
 bool
@@ -178,13 +190,14 @@ hnswgettuple(IndexScanDesc scan, ScanDirection direction)
 	Assert(ScanDirectionIsForward(direction));
 	if (!state->started)
 		Start(scan);
-	found = state->next_row < state->rows.count || NextNode(scan);
-	if (found)
+	found = state->next_row < state->node.row_count;
+	if (!found)
 	{
-		scan->xs_heaptid = state->rows.rows[state->next_row++];
-		scan->xs_recheck = false;
-		scan->xs_recheckorderby = false;
+		state->next_row = 0;
+		found = NextNode(state);
 	}
+	if (found)
+		ReturnRow(scan);
 	MemoryContextSwitchTo(old);
 	return found;
 }
@@ -195,6 +208,8 @@ hnswendscan(IndexScanDesc scan)
 	HnswScan   *state = scan->opaque;
 
 	MemoryContextDelete(state->context);
+	pfree(scan->xs_orderbyvals);
+	pfree(scan->xs_orderbynulls);
 	pfree(state);
 	scan->opaque = NULL;
 }

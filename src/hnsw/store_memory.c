@@ -79,11 +79,11 @@ NodeOf(HnswStore *base, HnswNode node)
 }
 
 static void
-MemoryDistances(HnswStore *base, const void *query, HnswCandidate *candidates, int n)
+MemoryDistances(HnswStore *base, const HnswForm *query, HnswCandidate *candidates, int n)
 {
 	for (int i = 0; i < n; i++)
 	{
-		candidates[i].distance = HnswDistance(base->support, query,
+		candidates[i].distance = HnswMeasure(base->support, query,
 											  NodeOf(base, candidates[i].node)->value);
 		candidates[i].state = HNSW_LIVE;
 	}
@@ -130,11 +130,11 @@ MakeNode(MemoryStore *store, const HnswInsertion *insertion)
 {
 	int			levels = insertion->level + 1;
 	MemoryNode *node = Carve(store, offsetof(MemoryNode, links) + levels * sizeof(MemoryLinks *));
-	void	   *value = Carve(store, insertion->value_size);
+	void	   *value = Carve(store, insertion->form.size);
 
-	memcpy(value, insertion->value, insertion->value_size);
+	memcpy(value, insertion->form.value, insertion->form.size);
 	node->value = value;
-	node->value_size = insertion->value_size;
+	node->value_size = insertion->form.size;
 	node->level = insertion->level;
 	node->name = HNSW_NO_NODE;
 	node->row = insertion->row;

@@ -44,7 +44,7 @@ void *
 HnswValueRoom(PageStore *store)
 {
 	if (store->room == NULL)
-		store->room = MemoryContextAlloc(store->context, HNSW_MAX_VALUE_PAGES * HNSW_VALUE_PAGE_ROOM);
+		store->room = MemoryContextAlloc(store->context, HNSW_MAX_VALUE_SIZE);
 	return store->room;
 }
 
@@ -100,12 +100,12 @@ HnswLockedValue(PageStore *store, HnswNode node, HnswNodeTuple *tuple)
 	{
 		value = HnswValueRoom(store);
 		if (tuple->value_pages > HNSW_MAX_VALUE_PAGES ||
-			tuple->value_size > HNSW_MAX_VALUE_PAGES * HNSW_VALUE_PAGE_ROOM ||
+			tuple->value_size > HNSW_MAX_VALUE_SIZE ||
 			tuple->inline_size > tuple->value_size ||
 			!AssembleValue(store, node, tuple, unconstify(void *, value)))
 			return NULL;
 	}
-	return support->type->matches(value, tuple->value_size, support->dimensions) ? value : NULL;
+	return HnswIsStored(support, value, tuple->value_size) ? value : NULL;
 }
 
 static const void *
@@ -163,7 +163,7 @@ static HnswNode
 PageAddNode(HnswStore *base, const HnswInsertion *insertion)
 {
 	PageStore  *store = (PageStore *) base;
-	HnswShape	shape = HnswNodeShape(base->m, insertion->level, insertion->value_size);
+	HnswShape	shape = HnswNodeShape(base->m, insertion->level, insertion->form.size);
 	HnswNodeTuple *tuple = FormNode(base, &shape, insertion);
 	Buffer		value_buffer[HNSW_MAX_VALUE_PAGES];
 	Buffer		buffer;
@@ -189,8 +189,8 @@ PageAddNode(HnswStore *base, const HnswInsertion *insertion)
 			 RelationGetRelationName(store->index));
 	node = HnswRefMake(BufferGetBlockNumber(buffer), offset, tuple->version);
 	for (int i = 0; i < shape.value_pages; i++)
-		HnswValuePageFill(HnswEditPage(&edit, value_buffer[i]), node, &shape, insertion->value,
-						  insertion->value_size, i);
+		HnswValuePageFill(HnswEditPage(&edit, value_buffer[i]), node, &shape, insertion->form.value,
+						  insertion->form.size, i);
 	HnswEditEnd(&edit);
 	pfree(tuple);
 	return node;
@@ -321,6 +321,27 @@ HnswPageStoreRows(HnswStore *base, HnswNode node, HnswRows *rows)
 		return;
 	HnswReadRows(store->index, tuple, rows);
 	UnlockReleaseBuffer(buffer);
+}
+
+bool
+HnswPageStoreRefine(HnswStore *base, HnswNode node, const HnswForm *query, HnswRows *rows,
+					HnswInterval *interval, double *distance)
+{
+	PageStore  *store = (PageStore *) base;
+	Buffer		buffer;
+	HnswNodeTuple *tuple = LockNode(store, node, BUFFER_LOCK_SHARE, &buffer);
+	const void *value;
+
+	if (tuple == NULL)
+		return false;
+	value = HnswLockedValue(store, node, tuple);
+	if (value != NULL)
+	{
+		*interval = HnswRefine(base->support, query, value, distance);
+		HnswReadRows(store->index, tuple, rows);
+	}
+	UnlockReleaseBuffer(buffer);
+	return value != NULL;
 }
 
 static const HnswStoreMethods page_methods = {

@@ -33,7 +33,7 @@ extern void *HnswValueRoom(PageStore *store);
 extern const void *HnswLockedValue(PageStore *store, HnswNode node, HnswNodeTuple *tuple);
 
 /* page_walk.c: what a walk reads */
-extern void HnswPageDistances(HnswStore *base, const void *query, HnswCandidate *candidates, int n);
+extern void HnswPageDistances(HnswStore *base, const HnswForm *query, HnswCandidate *candidates, int n);
 extern int	HnswPageLinks(HnswStore *base, HnswNode node, int level, HnswCandidate *links);
 
 #endif							/* RAG_HNSW_STORE_PAGE_H */

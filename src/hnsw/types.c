@@ -6,8 +6,6 @@
  */
 #include "postgres.h"
 
-#include <math.h>
-
 #include "catalog/pg_type.h"
 
 #include "hnsw/hnsw.h"
@@ -38,6 +36,17 @@ DenseMatches(const DenseType *type, const void *bytes, Size size, int dimensions
 
 	return size == DENSE_SIZE(type, dimensions) && value->dim == dimensions &&
 		VARSIZE(value) == size;
+}
+
+static void
+DenseCopyFloats(const DenseType *type, const void *bytes, float *x)
+{
+	const Dense *value = bytes;
+
+	if (DenseIsHalf(type))
+		simd_get()->f16_to_f32((const uint16 *) value->elements, x, value->dim);
+	else
+		memcpy(x, value->elements, value->dim * sizeof(float));
 }
 
 /* What HnswTypeInfo wants of a dense type: thin, over what is there for both. */
@@ -75,6 +84,17 @@ DenseMatches(const DenseType *type, const void *bytes, Size size, int dimensions
 			return Name##NegativeDot; \
 		return distance == rag_##name##_l1_distance ? Name##L1 : NULL; \
 	} \
+	static bool \
+	Name##Metric(PGFunction distance, code_metric *metric) \
+	{ \
+		*metric = distance == rag_##name##_l2_squared_distance ? CODE_L2 : CODE_INNER_PRODUCT; \
+		return *metric == CODE_L2 || distance == rag_##name##_negative_inner_product; \
+	} \
+	static void \
+	Name##Floats(const void *value, float *x) \
+	{ \
+		DenseCopyFloats(&Name##Dense, value, x); \
+	} \
 	static void \
 	Name##CheckDimensions(Datum value, int dimensions) \
 	{ \
@@ -104,6 +124,8 @@ rag_hnsw_vector_type(PG_FUNCTION_ARGS)
 		.matches = VectorMatches,
 		.normalize = VectorNormalizeValue,
 		.kernel = VectorKernel,
+		.metric = VectorMetric,
+		.floats = VectorFloats,
 	};
 
 	PG_RETURN_POINTER(&type);
@@ -119,6 +141,8 @@ rag_hnsw_halfvec_support(PG_FUNCTION_ARGS)
 		.matches = HalfvecMatches,
 		.normalize = HalfvecNormalizeValue,
 		.kernel = HalfvecKernel,
+		.metric = HalfvecMetric,
+		.floats = HalfvecFloats,
 	};
 
 	PG_RETURN_POINTER(&type);
@@ -292,45 +316,5 @@ HnswInitSupport(HnswSupport *support, Relation index)
 				 errmsg("column cannot have more than %d dimensions for hnsw index",
 						support->type->max_dimensions)));
 	support->dimensions = dimensions;
-}
-
-bool
-HnswFormQuery(const HnswSupport *support, Datum value, Datum *formed)
-{
-	Datum		plain = PointerGetDatum(PG_DETOAST_DATUM(value));
-
-	support->type->check_dimensions(plain, support->dimensions);
-	*formed = plain;
-	if (support->norm == NULL)
-		return true;
-	/* what has no direction is at no distance from anything */
-	if (DatumGetFloat8(FunctionCall1Coll(support->norm, support->collation, plain)) == 0)
-		return false;
-	*formed = support->type->normalize(plain);
-	return true;
-}
-
-bool
-HnswFormValue(const HnswSupport *support, Datum value, Datum *formed)
-{
-	Datum		plain = PointerGetDatum(PG_DETOAST_DATUM(value));
-
-	if (support->type->check_indexed != NULL)
-		support->type->check_indexed(plain);
-	return HnswFormQuery(support, plain, formed);
-}
-
-float
-HnswDistance(const HnswSupport *support, const void *a, const void *b)
-{
-	float		distance;
-
-	if (a == NULL)
-		return 0;
-	if (support->kernel != NULL)
-		distance = support->kernel(a, b);
-	else
-		distance = (float) DatumGetFloat8(FunctionCall2Coll(support->distance, support->collation,
-															PointerGetDatum(a), PointerGetDatum(b)));
-	return isnan(distance) ? INFINITY : distance;
+	support->codes = HnswCodesFor(support, &support->metric);
 }

@@ -25,6 +25,7 @@ $node->safe_psql(
 	CREATE TABLE large (id bigint GENERATED ALWAYS AS IDENTITY, val vector(2500)) WITH (vacuum_truncate = off);
 	INSERT INTO large (val) SELECT random_vector(2500) FROM generate_series(1, 20);
 	CREATE INDEX large_idx ON large USING hnsw (val vector_cosine_ops);
+	CREATE INDEX large_l1_idx ON large USING hnsw (val vector_l1_ops);
 	CREATE UNLOGGED TABLE u (id int, val vector(3));
 	INSERT INTO u SELECT i, ARRAY[i, 1, 1]::vector FROM generate_series(1, 100) i;
 	CREATE INDEX u_idx ON u USING hnsw (val vector_l2_ops);
@@ -55,6 +56,8 @@ sub check_node
 		"$state: t_idx is sound");
 	is($checked->safe_psql('postgres', "SELECT * FROM rag.hnsw_check('large_idx')"), '',
 		"$state: large_idx is sound");
+	is($checked->safe_psql('postgres', "SELECT * FROM rag.hnsw_check('large_l1_idx')"), '',
+		"$state: large_l1_idx is sound");
 	is($checked->safe_psql('postgres', $complete), 't', "$state: each row is in the index once");
 	my $share = $checked->safe_psql('postgres', $recall);
 	cmp_ok($share, '>=', 0.9, "$state: recall $share");
