@@ -24,7 +24,7 @@ my %waits = (
 	'room for the request' => {
 		# the engine reads nothing; one large request fills what the worker holds for it
 		before => [ q{SELECT generate('deaf 60000')}, q{SELECT length(generate(repeat('bytes', 1000000)))} ],
-		statement => q{SELECT length(generate(repeat('bytes', 1000000)))},
+		statement => q{SELECT length(generate(repeat('bytes', 1000001)))},
 		calls => 3,
 		restart => 1
 	});
