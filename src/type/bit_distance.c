@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "rag.h"
 #include "simd/simd.h"
 #include "type/bit_distance.h"
 
