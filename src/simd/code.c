@@ -70,6 +70,12 @@ struct code_query
 	uint8_t    *fine;
 };
 
+static inline const code_kernels *
+kernels(void)
+{
+	return code_kernels_for(simd_current());
+}
+
 static size_t
 padded(size_t dimensions)
 {
@@ -119,7 +125,6 @@ draw_signs(int8_t *signs, size_t n, uint64_t seed)
 static void
 rotate(const code_space *space, double *x)
 {
-	const code_kernels *kernels = code_kernels_for(simd_current());
 	const int8_t *signs = space->signs;
 
 	for (int round = 0; round < ROUNDS; round++)
@@ -128,7 +133,7 @@ rotate(const code_space *space, double *x)
 		{
 			size_t		start = part == 0 ? 0 : space->dimensions - space->part;
 
-			kernels->hadamard(x + start, signs, space->part, space->factor);
+			kernels()->hadamard(x + start, signs, space->part, space->factor);
 			signs += space->part;
 		}
 	}
@@ -243,8 +248,7 @@ make_steps(int8_t *steps, const uint8_t *code, size_t n)
 
 	for (size_t i = 0; i < n; i++)
 	{
-		/* the lowest step is never made, but may be read from a damaged code */
-		int			step = code[i] == 0 ? -127 : code[i] - CODE_MIDDLE;
+		int			step = code_step(code[i]);
 
 		steps[i] = (int8_t) step;
 		sum += step;
@@ -269,18 +273,17 @@ static void
 round_values(code_query *query)
 {
 	const code_space *space = query->space;
-	const code_kernels *kernels = code_kernels_for(simd_current());
 	code_head  *head = &query->head;
 	code_extent extent;
 	code_rounding rounding = {0};
 	double		term;
 	double		error;
 
-	kernels->measure(query->values, space->padded, &extent);
+	kernels()->measure(query->values, space->padded, &extent);
 	query->length = sqrt(extent.squares);
 	head->scale = float_of(extent.largest / 127);
 	if (head->scale > 0)
-		kernels->round(query->values, space->padded, fine_unit(head), query->code, query->fine,
+		kernels()->round(query->values, space->padded, fine_unit(head), query->code, query->fine,
 					   &rounding);
 	else
 	{
@@ -362,7 +365,7 @@ estimate(const code_query *query, const code_head *head, int32_t dot)
 float
 code_estimate(const code_query *query, const code_head *head, const uint8_t *code)
 {
-	int32_t		dot = code_kernels_for(simd_current())->dot(code, query->steps, query->space->dimensions,
+	int32_t		dot = kernels()->dot(code, query->steps, query->space->dimensions,
 											query->steps_sum);
 
 	return estimate(query, head, dot);
@@ -378,10 +381,10 @@ prefetch(const code_head *head, size_t size)
 void
 code_estimate_many(const code_query *query, size_t n, const code_head *const *heads, float *distances)
 {
-	const code_kernels *kernels = code_kernels_for(simd_current());
 	size_t		dimensions = query->space->dimensions;
 	size_t		size = code_size(dimensions);
 	size_t		ahead = size < BYTES_AHEAD ? BYTES_AHEAD / size : 1;
+	const code_kernels *kernel = kernels();
 
 	for (size_t i = 0; i < ahead && i < n; i++)
 		prefetch(heads[i], size);
@@ -391,7 +394,7 @@ code_estimate_many(const code_query *query, size_t n, const code_head *const *he
 
 		if (i + ahead < n)
 			prefetch(heads[i + ahead], size);
-		dot = kernels->dot((const uint8_t *) (heads[i] + 1), query->steps, dimensions, query->steps_sum);
+		dot = kernel->dot((const uint8_t *) (heads[i] + 1), query->steps, dimensions, query->steps_sum);
 		distances[i] = estimate(query, heads[i], dot);
 	}
 }
@@ -400,25 +403,14 @@ float
 code_between(const code_space *space, const code_head *a_head, const uint8_t *a_code,
 			 const code_head *b_head, const uint8_t *b_code)
 {
-	const code_kernels *kernels = code_kernels_for(simd_current());
 	code_query	query = {
 		.head = *a_head,
 		.constant = metric_constant(space),
 		.factor = metric_factor(space) * a_head->scale,
 		.lowest = metric_lowest(space)
 	};
-	int8_t		steps[512];
-	int32_t		dot = 0;
 
-	for (size_t i = 0; i < space->dimensions; i += sizeof(steps))
-	{
-		size_t		left = space->dimensions - i;
-		size_t		n = left < sizeof(steps) ? left : sizeof(steps);
-		int32_t		sum = make_steps(steps, a_code + i, n);
-
-		dot += kernels->dot(b_code + i, steps, n, sum);
-	}
-	return estimate(&query, b_head, dot);
+	return estimate(&query, b_head, kernels()->between(a_code, b_code, space->dimensions));
 }
 
 /*
@@ -429,7 +421,7 @@ static code_distance
 refine_l2(const code_query *query, const code_head *head, const uint8_t *code, const uint8_t *fine)
 {
 	const code_space *space = query->space;
-	double		squares = code_kernels_for(simd_current())->fine_l2(query->values, code, fine, space->dimensions,
+	double		squares = kernels()->fine_l2(query->values, code, fine, space->dimensions,
 													fine_unit(head));
 	double		error = head->error + query->length * space->rounding;
 
@@ -449,7 +441,7 @@ refine_inner_product(const code_query *query, const code_head *head, const uint8
 					 const uint8_t *fine)
 {
 	const code_space *space = query->space;
-	double		product = code_kernels_for(simd_current())->fine_dot(query->values, code, fine, space->dimensions,
+	double		product = kernels()->fine_dot(query->values, code, fine, space->dimensions,
 													 fine_unit(head));
 	double		centre = sqrt(space->centre_squares);
 	/* no less than |b'| */

@@ -13,12 +13,11 @@
  * the magnitude of the one goes with the other under its sign.
  */
 static inline __m256i
-add_products(__m256i sum, const uint8_t *code, const int8_t *steps)
+add_products(__m256i sum, const uint8_t *code, __m256i steps)
 {
 	__m256i		c = _mm256_xor_si256(_mm256_loadu_si256((const __m256i *) code),
 									 _mm256_set1_epi8((char) CODE_MIDDLE));
-	__m256i		s = _mm256_loadu_si256((const __m256i *) steps);
-	__m256i		pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(c), _mm256_sign_epi8(s, c));
+	__m256i		pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(c), _mm256_sign_epi8(steps, c));
 
 	return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }

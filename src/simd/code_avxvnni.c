@@ -9,10 +9,9 @@
 #define BIAS CODE_MIDDLE
 
 static inline __m256i
-add_products(__m256i sum, const uint8_t *code, const int8_t *steps)
+add_products(__m256i sum, const uint8_t *code, __m256i steps)
 {
-	return _mm256_dpbusd_avx_epi32(sum, _mm256_loadu_si256((const __m256i *) code),
-								   _mm256_loadu_si256((const __m256i *) steps));
+	return _mm256_dpbusd_avx_epi32(sum, _mm256_loadu_si256((const __m256i *) code), steps);
 }
 
 #include "simd/code_dot256.h"

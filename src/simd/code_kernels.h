@@ -28,6 +28,8 @@ typedef struct code_kernels
 	/* The sum of (code[i] - CODE_MIDDLE) * steps[i]; steps are not below -127 and
 	 * steps_sum is their sum. */
 	int32_t		(*dot) (const uint8_t *code, const int8_t *steps, size_t n, int32_t steps_sum);
+	/* The same of two codes. */
+	int32_t		(*between) (const uint8_t *a, const uint8_t *b, size_t n);
 	/* x[i] * signs[i] * factor, then the Walsh-Hadamard transform; n is a power of two. */
 	void		(*hadamard) (double *x, const int8_t *signs, size_t n, double factor);
 	/* x is padded */
@@ -46,6 +48,7 @@ typedef struct code_kernels
 /* one table from the functions that are in scope under these names */
 #define CODE_KERNELS { \
 	.dot = code_dot, \
+	.between = code_between_bytes, \
 	.hadamard = code_hadamard, \
 	.measure = code_measure, \
 	.round = code_round, \
@@ -63,5 +66,12 @@ extern const code_kernels code_kernels_avx512vnni;
 
 /* The table of a set that simd_get_for() has found. */
 extern const code_kernels *code_kernels_for(simd_isa isa);
+
+/* A step of a code: its lowest byte is never made, but may be read from a damaged one. */
+static inline int
+code_step(uint8_t byte)
+{
+	return byte == 0 ? 1 - CODE_MIDDLE : byte - CODE_MIDDLE;
+}
 
 #endif							/* RAG_SIMD_CODE_KERNELS_H */

@@ -291,6 +291,7 @@ test_estimates(code_metric metric, size_t n)
 typedef struct kernel_results
 {
 	int32_t		dot;
+	int32_t		between;
 	double		rotated[64];
 	code_extent extent;
 	uint8_t		code[LARGEST + 8];
@@ -321,6 +322,7 @@ run_kernels(const code_kernels *k, size_t n, kernel_results *r)
 		sum += steps[i];
 	}
 	r->dot = k->dot(b.body.code, steps, n, sum);
+	r->between = k->between(a.body.code, b.body.code, n);
 	k->hadamard(x, signs, part, 1 / sqrt((double) part));
 	memcpy(r->rotated, x, sizeof(r->rotated));
 	k->measure(x, n, &r->extent);
