@@ -7,16 +7,21 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "access/tableam.h"
 #include "access/xloginsert.h"
 #include "catalog/index.h"
 #include "commands/progress.h"
+#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "utils/backend_progress.h"
 #include "utils/memutils.h"
 
-#include "hnsw/hnsw.h"
+#include "hnsw/memory.h"
+
+#define ROW_CONTEXT_SIZE (64 * 1024)
 
 typedef struct Build
 {
@@ -33,30 +38,42 @@ typedef struct Build
 static void
 MoveToPages(Build *build)
 {
-	HnswMemoryStoreFlush(build->memory, build->index);
+	HnswMemoryFlush(build->memory, build->index);
 	MemoryContextReset(build->graph_context);
 	build->memory = NULL;
 	build->pages = HnswPageStore(build->index, &build->support, true, build->graph_context);
 }
 
-static void
-InsertIntoMemory(Build *build, const HnswForm *form, ItemPointer row)
+/* The same graph comes of the same rows each time, so levels are drawn by the row. */
+static int
+LevelOf(const HnswStore *store, const ItemPointerData *row)
 {
-	HnswStore  *store = build->memory;
-	HnswInsertion insertion = {
-		.form = *form,
-		.row = *row,
-		.level = GraphDrawLevel(store)
-	};
-	HnswNode	node;
+	uint64		bits = hash_bytes_extended((const unsigned char *) row, sizeof(ItemPointerData), 0);
 
-	GraphChooseLinks(store, &insertion, build->row_context);
-	node = GraphPlace(store, &insertion);
-	if (node != HNSW_NO_NODE && (store->entry == HNSW_NO_NODE || insertion.level > store->entry_level))
+	return GraphLevelOf(store, (double) (bits >> 11) * pow(2, -53));
+}
+
+static void
+InsertRow(Build *build, const HnswForm *form, ItemPointer row)
+{
+	if (build->memory != NULL)
 	{
-		store->entry = node;
-		store->entry_level = insertion.level;
+		HnswInsertion insertion = {
+			.form = *form,
+			.row = *row,
+			.level = LevelOf(build->memory, row)
+		};
+
+		if (HnswMemoryInsert(build->memory, &insertion))
+			return;
+		ereport(NOTICE,
+				(errmsg("hnsw graph no longer fits into maintenance_work_mem after " INT64_FORMAT
+						" tuples", (int64) build->rows),
+				 errdetail("Building will take significantly more time."),
+				 errhint("Increase maintenance_work_mem to speed up builds.")));
+		MoveToPages(build);
 	}
+	HnswInsertValue(build->index, build->pages, form, row);
 }
 
 static void
@@ -72,20 +89,7 @@ BuildRow(Relation index, ItemPointer row, Datum *values, bool *isnull, bool aliv
 	old = MemoryContextSwitchTo(build->row_context);
 	if (HnswFormValue(&build->support, values[0], &form))
 	{
-		if (build->memory != NULL &&
-			HnswMemoryStoreUsed(build->memory) >= (Size) maintenance_work_mem * 1024)
-		{
-			ereport(NOTICE,
-					(errmsg("hnsw graph no longer fits into maintenance_work_mem after " INT64_FORMAT
-							" tuples", (int64) build->rows),
-					 errdetail("Building will take significantly more time."),
-					 errhint("Increase maintenance_work_mem to speed up builds.")));
-			MoveToPages(build);
-		}
-		if (build->memory != NULL)
-			InsertIntoMemory(build, &form, row);
-		else
-			HnswInsertValue(index, build->pages, &form, row);
+		InsertRow(build, &form, row);
 		build->rows++;
 		pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, (int64) build->rows);
 	}
@@ -114,6 +118,8 @@ StartBuild(Build *build)
 {
 	int			m = HnswOptionM(build->index);
 	int			ef_construction = HnswOptionEfConstruction(build->index);
+	Size		size = (Size) maintenance_work_mem * 1024;
+	HnswMemoryGraph *graph;
 
 	if (ef_construction < 2 * m)
 		ereport(ERROR,
@@ -123,8 +129,10 @@ StartBuild(Build *build)
 	build->graph_context = AllocSetContextCreate(CurrentMemoryContext, "hnsw graph",
 												 ALLOCSET_DEFAULT_SIZES);
 	build->row_context = AllocSetContextCreate(CurrentMemoryContext, "hnsw build row",
-											   ALLOCSET_DEFAULT_SIZES);
-	build->memory = HnswMemoryStore(&build->support, m, ef_construction, build->graph_context);
+											   0, ROW_CONTEXT_SIZE, ALLOCSET_DEFAULT_MAXSIZE);
+	graph = MemoryContextAllocHuge(build->graph_context, size);
+	HnswMemoryInit(graph, size);
+	build->memory = HnswMemoryStore(graph, &build->support, m, ef_construction, build->graph_context);
 }
 
 IndexBuildResult *
@@ -143,7 +151,7 @@ hnswbuild(Relation heap, Relation index, IndexInfo *info)
 	heap_rows = table_index_build_scan(heap, index, info, true, true, BuildRow, &build, NULL);
 	if (build.memory != NULL)
 	{
-		HnswMemoryStoreAttach(build.memory);
+		HnswMemoryAttach(build.memory);
 		MoveToPages(&build);
 	}
 	else

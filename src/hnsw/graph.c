@@ -17,11 +17,17 @@
 
 /* The level of a new node: each level holds 1 / m of the nodes of the one below. */
 int
-GraphDrawLevel(const HnswStore *store)
+GraphLevelOf(const HnswStore *store, double random)
 {
-	double		level = -log(1.0 - RagRandomDouble()) / log(store->m);
+	double		level = -log(1.0 - random) / log(store->m);
 
 	return level >= store->max_level ? store->max_level : (int) level;
+}
+
+int
+GraphDrawLevel(const HnswStore *store)
+{
+	return GraphLevelOf(store, RagRandomDouble());
 }
 
 void
@@ -30,7 +36,12 @@ GraphSearchInit(HnswSearch *search, HnswStore *store, const HnswForm *query, Mem
 	memset(search, 0, sizeof(*search));
 	search->store = store;
 	search->query = query;
-	HnswNodeSetInit(&search->visited, context);
+	search->visited = store->visited;
+	if (search->visited == NULL)
+	{
+		search->visited = &search->own_visited;
+		HnswNodeSetInit(search->visited, context);
+	}
 	HnswQueueInit(&search->open, false, context);
 	HnswQueueInit(&search->results, true, context);
 	HnswQueueInit(&search->unopened, false, context);
@@ -75,7 +86,7 @@ Open(HnswSearch *search, HnswNode node, int level, int ef, bool live_only)
 
 	for (int i = 0; i < linked; i++)
 	{
-		if (HnswNodeSetAdd(&search->visited, found[i].node))
+		if (HnswNodeSetAdd(search->visited, found[i].node))
 			found[fresh++] = found[i];
 	}
 	store->methods->distances(store, search->query, found, fresh);
@@ -113,10 +124,10 @@ GraphSearchLayer(HnswSearch *search, int level, int ef, bool live_only)
 	memcpy(start, search->results.items, starts * sizeof(HnswCandidate));
 	search->results.count = 0;
 	search->open.count = 0;
-	HnswNodeSetClear(&search->visited);
+	HnswNodeSetClear(search->visited);
 	for (int i = 0; i < starts; i++)
 	{
-		HnswNodeSetAdd(&search->visited, start[i].node);
+		HnswNodeSetAdd(search->visited, start[i].node);
 		Consider(search, start[i], ef, live_only);
 	}
 	pfree(start);

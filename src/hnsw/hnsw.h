@@ -192,16 +192,23 @@ extern void HnswQueueOrder(HnswQueue *queue);
 /* Sorts nearest first; the queue is a list from then on. */
 extern void HnswQueueSort(HnswQueue *queue);
 
-/* A set of nodes: open addressing, HNSW_NO_NODE is an empty slot. */
+/*
+ * A set of nodes: open addressing, HNSW_NO_NODE is an empty slot. Or a dense one of nodes
+ * that are small numbers: those whose mark is the present one; it is only added to and
+ * cleared.
+ */
 typedef struct HnswNodeSet
 {
 	HnswNode   *slots;
+	uint32	   *marks;			/* NULL: not dense */
+	uint32		mark;
 	uint64		size;			/* a power of two */
 	uint64		count;
 	MemoryContext context;
 } HnswNodeSet;
 
 extern void HnswNodeSetInit(HnswNodeSet *set, MemoryContext context);
+extern void HnswNodeSetInitDense(HnswNodeSet *set, MemoryContext context);
 extern void HnswNodeSetClear(HnswNodeSet *set);
 /* false when it was there already */
 extern bool HnswNodeSetAdd(HnswNodeSet *set, HnswNode node);
@@ -258,6 +265,7 @@ struct HnswStore
 	int			max_level;
 	bool		keeps_distances;
 	bool		building;		/* changes are not logged */
+	HnswNodeSet *visited;		/* for one search at a time; NULL: each has its own */
 	HnswNode	entry;			/* HNSW_NO_NODE: the graph is empty */
 	int			entry_level;
 };
@@ -271,7 +279,8 @@ typedef struct HnswSearch
 	const HnswForm *query;		/* NULL: every node is equally far */
 	bool		resumable;		/* keep what is found beyond the results */
 	int64		evaluated;		/* distances so far */
-	HnswNodeSet visited;
+	HnswNodeSet *visited;
+	HnswNodeSet own_visited;	/* of a store that has none */
 	HnswQueue	open;			/* nearest first: found, links not yet followed */
 	HnswQueue	results;		/* farthest first while searching, then sorted */
 	HnswQueue	unopened;		/* a list: found, but too far to be opened */
@@ -289,6 +298,8 @@ struct HnswInsertion
 };
 
 extern int	GraphDrawLevel(const HnswStore *store);
+/* The same by a number drawn from [0, 1). */
+extern int	GraphLevelOf(const HnswStore *store, double random);
 
 extern void GraphSearchInit(HnswSearch *search, HnswStore *store, const HnswForm *query,
 							MemoryContext context);
@@ -566,16 +577,7 @@ extern void HnswBulkWrite(HnswBulk *bulk, const HnswBulkNode *node);
 extern void HnswBulkAddRows(HnswBulk *bulk, HnswNode node, const ItemPointerData *rows, int count);
 extern void HnswBulkEnd(HnswBulk *bulk, HnswNode entry, int entry_level);
 
-/* ---- store_memory.c, store_page.c ---- */
-
-extern HnswStore *HnswMemoryStore(const HnswSupport *support, int m, int ef_construction,
-								  MemoryContext context);
-/* Bytes in use. */
-extern Size HnswMemoryStoreUsed(HnswStore *store);
-/* Makes sure that every node is found; then: writes all nodes to an index that has its
- * metapage only, without WAL. */
-extern void HnswMemoryStoreAttach(HnswStore *store);
-extern void HnswMemoryStoreFlush(HnswStore *store, Relation index);
+/* ---- store_page.c; memory.h has store_memory.c ---- */
 
 /* Keeps no locks and pins between calls. The entry point is read by HnswPageStoreReset. */
 extern HnswStore *HnswPageStore(Relation index, const HnswSupport *support, bool building,

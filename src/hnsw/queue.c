@@ -3,6 +3,8 @@
  */
 #include "postgres.h"
 
+#include "port/pg_bitutils.h"
+
 #include "hnsw/hnsw.h"
 
 #define QUEUE_FIRST_ROOM 64
@@ -152,18 +154,53 @@ EmptySlots(HnswNodeSet *set, uint64 size)
 void
 HnswNodeSetInit(HnswNodeSet *set, MemoryContext context)
 {
+	memset(set, 0, sizeof(*set));
 	set->context = context;
 	set->size = SET_FIRST_SIZE;
-	set->count = 0;
 	set->slots = EmptySlots(set, set->size);
+}
+
+void
+HnswNodeSetInitDense(HnswNodeSet *set, MemoryContext context)
+{
+	memset(set, 0, sizeof(*set));
+	set->context = context;
+	set->size = SET_FIRST_SIZE;
+	set->marks = MemoryContextAllocZero(context, set->size * sizeof(uint32));
+	set->mark = 1;
 }
 
 void
 HnswNodeSetClear(HnswNodeSet *set)
 {
-	if (set->count > 0)
+	if (set->marks != NULL)
+	{
+		if (++set->mark == 0)
+		{
+			memset(set->marks, 0, set->size * sizeof(uint32));
+			set->mark = 1;
+		}
+	}
+	else if (set->count > 0)
 		memset(set->slots, 0xFF, set->size * sizeof(HnswNode));
 	set->count = 0;
+}
+
+static bool
+MarkNode(HnswNodeSet *set, HnswNode node)
+{
+	if (node >= set->size)
+	{
+		uint64		size = pg_nextpower2_64(node + 1);
+
+		set->marks = repalloc_huge(set->marks, size * sizeof(uint32));
+		memset(set->marks + set->size, 0, (size - set->size) * sizeof(uint32));
+		set->size = size;
+	}
+	if (set->marks[node] == set->mark)
+		return false;
+	set->marks[node] = set->mark;
+	return true;
 }
 
 /* The slot of a node, or the empty one where it would go. */
@@ -196,8 +233,11 @@ GrowSet(HnswNodeSet *set)
 bool
 HnswNodeSetAdd(HnswNodeSet *set, HnswNode node)
 {
-	uint64		at = FindSlot(set, node);
+	uint64		at;
 
+	if (set->marks != NULL)
+		return MarkNode(set, node);
+	at = FindSlot(set, node);
 	if (set->slots[at] == node)
 		return false;
 	set->slots[at] = node;

@@ -104,7 +104,7 @@ Start(IndexScanDesc scan)
 static Size
 MemoryUsed(const HnswSearch *search)
 {
-	return HnswNodeSetMemory(&search->visited) +
+	return HnswNodeSetMemory(search->visited) +
 		((Size) search->open.room + search->results.room + search->unopened.room +
 		 search->passed.room) * sizeof(HnswCandidate);
 }
