@@ -3,14 +3,14 @@
  *
  *     make engine && gcc -std=c11 -O2 -D_GNU_SOURCE -Isrc -pthread -o build/forward \
  *         test/bench/forward.c build/plain/libragengine.a -lm -ldl
- *     build/forward MODEL.gguf THREADS PROMPT DECODE [SEQUENCES]
+ *     build/forward MODEL.gguf THREADS PROMPT DECODE [SEQUENCES [shared]]
  *     build/forward FOLDER THREADS TOKENS TEXTS
  *
  * A GGUF file is decoded: one prompt of PROMPT tokens in chunks of 512, then DECODE steps of
- * SEQUENCES sequences. A folder is encoded: batches of TEXTS texts of TOKENS tokens. Prints
- * tokens or texts per second: the best of several repetitions, since other load can only
- * slow them down; with one thread seconds are of processor time, which it disturbs least.
- * RAG_SIMD chooses the instruction set.
+ * SEQUENCES sequences, each after a prompt of its own or all after a "shared" one. A folder is
+ * encoded: batches of TEXTS texts of TOKENS tokens. Prints tokens or texts per second: the best
+ * of several repetitions, since other load can only slow them down; with one thread seconds are
+ * of processor time, which it disturbs least. RAG_SIMD chooses the instruction set.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -148,8 +148,20 @@ bench_prompt(decoder *d, int prompt, engine_error *error)
 	return true;
 }
 
+/* Block tables: blocks of their own, but the first `shared` ones are those of sequence 0. */
+static void
+fill_tables(decoder *d, int shared)
+{
+	for (int s = 0; s < d->sequences; s++)
+	{
+		for (int b = 0; b < d->stride; b++)
+			d->tables[s * d->stride + b] = (b < shared ? 0 : s * d->stride) + b;
+	}
+}
+
 static int
-bench_decode(const graph_device *device, const model *m, int prompt, int count, int sequences)
+bench_decode(const graph_device *device, const model *m, int prompt, int count, int sequences,
+			 bool shared)
 {
 	static const sampler_params greedy = {.top_p = 1, .repetition_penalty = 1};
 	engine_error error;
@@ -172,8 +184,7 @@ bench_decode(const graph_device *device, const model *m, int prompt, int count, 
 	d.results = malloc(sizeof(sampler_result) * rows);
 	if (d.g == NULL)
 		return fail(&error);
-	for (int i = 0; i < d.stride * sequences; i++)
-		d.tables[i] = i;
+	fill_tables(&d, shared ? prompt / KV_BLOCK_SIZE : 0);
 	for (int i = 0; i < sequences; i++)
 		d.params[i] = &greedy;
 	if (prompt > 0 && !bench_prompt(&d, prompt, &error))
@@ -224,7 +235,7 @@ main(int argc, char **argv)
 		status = bench_encode(&device, m, atoi(argv[3]), atoi(argv[4]));
 	else
 		status = bench_decode(&device, m, atoi(argv[3]), atoi(argv[4]),
-							  argc > 5 ? atoi(argv[5]) : 1);
+							  argc > 5 ? atoi(argv[5]) : 1, argc > 6);
 	device.ops->close(device.device);
 	model_close(m);
 	printf("%.2f s in all\n", now() - begin);
