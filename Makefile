@@ -5,6 +5,7 @@
 #   make demo       run the whole pipeline on a private server (see README.md)
 #   make test       run every test on private servers
 #   make bench      compare with the peers (SUITE=pipeline|vector|serving|all)
+#   make CUDA=1     with rag_cuda.so, models on a GPU (see cuda/README.md)
 #
 # PG_CONFIG=/path/to/pg_config chooses the PostgreSQL to build for.
 
@@ -123,8 +124,10 @@ c-tests: $(C_TESTS)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
+include cuda/cuda.mk
+
 # Goals of the plain rooms alone need no PostgreSQL.
-ifneq ($(filter-out engine c-tests $(BUILD)/%,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out engine c-tests $(CUDA_GOALS) $(BUILD)/%,$(or $(MAKECMDGOALS),all)),)
 
 # ---------------------------------------------------------------------------
 # The module: PostgreSQL rooms by PGXS, linked with the plain objects.
@@ -165,16 +168,17 @@ $(BUILD)/rag.exports: $(PG_OBJECTS)
 	   echo 'local: *; };'; } > $@
 rag.so: $(BUILD)/rag.exports
 
-all: $(ENGINE)
+all: $(ENGINE) $(CUDA_LIBRARY)
 install: install-engine
 .PHONY: install-engine
 install-engine: $(ENGINE)
 	$(MKDIR_P) '$(DESTDIR)$(pkglibdir)'
 	$(INSTALL_PROGRAM) $(ENGINE) '$(DESTDIR)$(pkglibdir)/rag-engine'
+	$(if $(CUDA_LIBRARY),$(INSTALL_SHLIB) $(CUDA_LIBRARY) '$(DESTDIR)$(pkglibdir)/rag_cuda.so')
 uninstall: uninstall-engine
 .PHONY: uninstall-engine
 uninstall-engine:
-	rm -f '$(DESTDIR)$(pkglibdir)/rag-engine'
+	rm -f '$(DESTDIR)$(pkglibdir)/rag-engine' '$(DESTDIR)$(pkglibdir)/rag_cuda.so'
 
 endif
 endif

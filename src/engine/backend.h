@@ -14,10 +14,11 @@
  * backend likes best; everything uploaded or downloaded is f32. Host-side
  * descriptors (the batch, argument structs) are read before a call returns.
  *
- * Batch invariance: what a backend computes for one row depends on that row and its
+ * Batch invariance: what the CPU backend computes for one row depends on that row and its
  * sequence alone, bit by bit; never on the number of rows, on their place in the
  * batch, on how a prompt was cut into chunks or on which of its blocks came from the
- * prefix cache.
+ * prefix cache. A backend whose matrix products are a library's may round differently for
+ * another number of rows.
  *
  * Nothing is allocated between begin_step and end_step. Every call returns an
  * engine_code; the text of the last failure is asked for with message(). One thread
@@ -43,6 +44,7 @@ typedef struct backend_config
 {
 	int			threads;		/* CPU: compute threads, the caller's included; 0 = all cores */
 	int			device;			/* CUDA: ordinal */
+	double		memory_utilization; /* CUDA: share of the device's memory to use; 0 = 0.5 */
 } backend_config;
 
 typedef struct backend_info
@@ -50,6 +52,7 @@ typedef struct backend_info
 	const char *device;			/* "CPU (AVX-512 VNNI, 2 threads)" */
 	uint64_t	memory_free;	/* bytes that may be used for weights, KV and buffers */
 	int			kv_bytes;		/* bytes of one cached key or value element */
+	bool		dedicated;		/* the memory is for models: a cache may take what is left */
 } backend_info;
 
 typedef enum backend_element

@@ -27,6 +27,8 @@ note_start(loaded_model *m, uint64_t now)
 static void
 fail_members(loaded_model *m, const engine_error *error)
 {
+	if (error->code == ENGINE_DIED)
+		strcpy(m->engine->device_lost, error->message);
 	while (m->batch.sequences > 0)
 	{
 		request    *r = m->members[0]->owner;

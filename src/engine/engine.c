@@ -2,6 +2,7 @@
  * engine.c: accepting, cancelling and finishing requests, and the step.
  */
 #include "engine/engine_private.h"
+#include "engine/device_open.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -26,18 +27,11 @@ engine *
 engine_open(const engine_config *config, engine_error *error)
 {
 	engine	   *e = calloc(1, sizeof(*e));
-	backend_config device = {.threads = config->threads};
 	backend_info info;
 
 	if (e == NULL)
 	{
 		engine_fail_memory(error, "the engine");
-		return NULL;
-	}
-	if (config->device == ENGINE_DEVICE_CUDA)
-	{
-		engine_fail(error, ENGINE_UNSUPPORTED, "this build of rag-engine has no CUDA backend");
-		free(e);
 		return NULL;
 	}
 	e->config = *config;
@@ -48,9 +42,8 @@ engine_open(const engine_config *config, engine_error *error)
 	if (e->config.max_queue <= 0)
 		e->config.max_queue = DEFAULT_QUEUE;
 	e->next_serial = 1;
-	e->device.ops = backend_cpu();
-	e->device.device = e->device.ops->open(&device, error);
-	e->jobs = e->device.device ? jobs_open(BACKGROUND_THREADS, error) : NULL;
+	e->jobs = device_choose(config, &e->device, &e->device_library, e->device_note, error) ?
+		jobs_open(BACKGROUND_THREADS, error) : NULL;
 	if (e->jobs == NULL)
 	{
 		engine_close(e);
@@ -83,8 +76,7 @@ engine_close(engine *e)
 		loaded_close(m);
 	}
 	roles_close(e);
-	if (e->device.device)
-		e->device.ops->close(e->device.device);
+	device_close(&e->device, e->device_library);
 	free(e->output.data);
 	free(e);
 }
@@ -93,6 +85,18 @@ const char *
 engine_device(const engine *e)
 {
 	return e->device_name;
+}
+
+const char *
+engine_device_note(const engine *e)
+{
+	return e->device_note;
+}
+
+const char *
+engine_device_lost(const engine *e)
+{
+	return e->device_lost[0] != '\0' ? e->device_lost : NULL;
 }
 
 protocol_writer *

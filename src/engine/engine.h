@@ -37,6 +37,9 @@ typedef struct engine_config
 	int			max_num_batched_tokens; /* of a step and model; 0: 512 */
 	float		max_slowdown;	/* of steps that generate, by prompts beside; 0: 2.5, negative: any */
 	int			max_queue;		/* requests that wait for their first step; 0: 4096 */
+	int			cuda_device;	/* ordinal */
+	double		gpu_memory_utilization; /* share of its memory to use; 0: 0.5 */
+	const char *cuda_library;	/* NULL: rag_cuda.so beside the program */
 } engine_config;
 
 /* NULL and *error on failure. */
@@ -45,6 +48,10 @@ extern void engine_close(engine *e);
 
 /* "CPU (AVX-512 VNNI, 2 threads)" */
 extern const char *engine_device(const engine *e);
+/* Why AUTO is the CPU, for the log; empty otherwise. */
+extern const char *engine_device_note(const engine *e);
+/* The device has failed for good, and why; NULL while it works. The caller ends the process. */
+extern const char *engine_device_lost(const engine *e);
 
 /*
  * False: what has been taken since the last step is enough work between two steps; what else

@@ -235,6 +235,9 @@ struct engine
 	engine_config config;
 	graph_device device;
 	char		device_name[128];
+	void	   *device_library;
+	char		device_note[ENGINE_MESSAGE_SIZE];
+	char		device_lost[ENGINE_MESSAGE_SIZE];
 	jobs	   *jobs;
 	loaded_model *models;
 	request    *first;

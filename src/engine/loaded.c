@@ -33,6 +33,38 @@ loaded_find(engine *e, const protocol_model *name)
 	return NULL;
 }
 
+/* A cached token's bytes in all layers. */
+static uint64_t
+token_bytes(const loaded_model *m, const graph_limits *limits, const backend_info *info)
+{
+	const model_config *c = model_get_config(m->files);
+
+	return 2 * (uint64_t) c->layers * (uint64_t) c->kv_heads * (uint64_t) c->head_size *
+		(uint64_t) (limits->kv_f32 ? (int) sizeof(float) : info->kv_bytes);
+}
+
+/*
+ * Tokens of the cache when nobody says: the usual number; on a device whose memory is for models,
+ * seven eighths of what is left beside the weights, up to all sequences at full length.
+ */
+static int
+cache_tokens(const loaded_model *m, const graph_limits *limits, int usual)
+{
+	const graph_device *device = &m->engine->device;
+	uint64_t	most = (uint64_t) limits->max_len * (uint64_t) limits->max_sequences;
+	uint64_t	weights;
+	uint64_t	left;
+	backend_info info;
+
+	device->ops->info(device->device, &info);
+	if (!info.dedicated || most <= (uint64_t) usual)
+		return usual;
+	weights = model_get_bytes(m->files);
+	left = info.memory_free > weights ? (info.memory_free - weights) / 8 * 7 : 0;
+	left /= token_bytes(m, limits, &info);
+	return left < (uint64_t) usual ? usual : left < most ? (int) left : (int) most;
+}
+
 /* The limits of the graph, of what the files, the options and the engine say. */
 static bool
 choose_limits(loaded_model *m, graph_limits *limits, engine_error *error)
@@ -54,11 +86,13 @@ choose_limits(loaded_model *m, graph_limits *limits, engine_error *error)
 	if (encoder && limits->max_rows < limits->max_len)
 		limits->max_rows = limits->max_len;
 	limits->pooling = m->options.pooling >= 0 ? (model_pooling) m->options.pooling : c->pooling;
+	limits->kv_f32 = !encoder && m->options.kv_f32;
 	if (!encoder)
 	{
 		int			usual = limits->max_len * 2 > DEFAULT_KV_TOKENS ? limits->max_len * 2 :
 			DEFAULT_KV_TOKENS;
-		int			tokens = m->options.kv_cache_tokens ? m->options.kv_cache_tokens : usual;
+		int			tokens = m->options.kv_cache_tokens ? m->options.kv_cache_tokens :
+			cache_tokens(m, limits, usual);
 
 		if (tokens < limits->max_len)
 			return engine_fail(error, ENGINE_INVALID,
@@ -68,7 +102,6 @@ choose_limits(loaded_model *m, graph_limits *limits, engine_error *error)
 			(m->options.speculation == SPECULATION_OFF ? 0 : SPECULATE_ROWS);
 		if (limits->max_rows < limits->max_outputs)
 			limits->max_rows = limits->max_outputs;
-		limits->kv_f32 = m->options.kv_f32;
 		limits->kv_blocks = (tokens + KV_BLOCK_SIZE - 1) / KV_BLOCK_SIZE;
 	}
 	return true;
@@ -106,7 +139,6 @@ count_parameters(const model *m, uint64_t *bytes)
 static bool
 check_memory(loaded_model *m, const graph_limits *limits, engine_error *error)
 {
-	const model_config *c = model_get_config(m->files);
 	const graph_device *device = &m->engine->device;
 	backend_info info;
 	uint64_t	weights;
@@ -114,9 +146,7 @@ check_memory(loaded_model *m, const graph_limits *limits, engine_error *error)
 
 	device->ops->info(device->device, &info);
 	m->info.parameters = count_parameters(m->files, &weights);
-	cache = (uint64_t) limits->kv_blocks * KV_BLOCK_SIZE * 2 * (uint64_t) c->layers *
-		(uint64_t) c->kv_heads * (uint64_t) c->head_size *
-		(uint64_t) (limits->kv_f32 ? (int) sizeof(float) : info.kv_bytes);
+	cache = (uint64_t) limits->kv_blocks * KV_BLOCK_SIZE * token_bytes(m, limits, &info);
 	if (weights + cache <= info.memory_free)
 		return true;
 	return engine_fail(error, ENGINE_NO_MEMORY,

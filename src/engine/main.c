@@ -2,7 +2,7 @@
  * main.c: rag-engine, the process that holds the models.
  *
  *     rag-engine [--threads N] [--device auto|cpu|cuda] [--max-batched-tokens N] [--max-queue N]
- *                [--max-slowdown F]
+ *                [--max-slowdown F] [--cuda-device N] [--gpu-memory-utilization X]
  *
  * Serves the frames of protocol.h on descriptor 0, a stream socket, until that is
  * closed; what it has to say besides goes to standard error. It lives apart from
@@ -51,6 +51,15 @@ parse_slowdown(const char *text, float *out)
 }
 
 static bool
+parse_share(const char *text, double *out)
+{
+	char	   *end;
+
+	*out = strtod(text, &end);
+	return end != text && *end == '\0' && *out > 0 && *out <= 1;
+}
+
+static bool
 parse_device(const char *text, engine_device_choice *out)
 {
 	static const char *const names[] = {"auto", "cpu", "cuda"};
@@ -85,6 +94,10 @@ parse_arguments(int argc, char **argv, engine_config *out)
 			good = parse_slowdown(value, &out->max_slowdown);
 		else if (strcmp(argv[i], "--max-queue") == 0)
 			good = parse_number(value, 0, 1 << 20, &out->max_queue);
+		else if (strcmp(argv[i], "--cuda-device") == 0)
+			good = parse_number(value, 0, 1023, &out->cuda_device);
+		else if (strcmp(argv[i], "--gpu-memory-utilization") == 0)
+			good = parse_share(value, &out->gpu_memory_utilization);
 		if (!good)
 			return false;
 	}
@@ -144,7 +157,9 @@ main(int argc, char **argv)
 
 	if (!parse_arguments(argc, argv, &config))
 	{
-		fprintf(stderr, "usage: rag-engine [--threads N] [--device auto|cpu|cuda] [--max-batched-tokens N] [--max-queue N] [--max-slowdown F]\n");
+		fprintf(stderr, "usage: rag-engine [--threads N] [--device auto|cpu|cuda] [--max-batched-tokens N]\n"
+				"                  [--max-queue N] [--max-slowdown F] [--cuda-device N]\n"
+				"                  [--gpu-memory-utilization X]\n");
 		return 2;
 	}
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -161,6 +176,8 @@ main(int argc, char **argv)
 		report_failure(&error);
 		return 1;
 	}
+	if (*engine_device_note(e) != '\0')
+		fprintf(stderr, "%s\n", engine_device_note(e));
 	good = server_run(e, STREAM_FD, &error);
 	if (!good)
 		fprintf(stderr, "%s\n", error.message);

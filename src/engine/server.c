@@ -214,6 +214,11 @@ server_run(engine *e, int fd, engine_error *error)
 			break;
 		busy = engine_step(e);
 		state = deliver(e, fd, &sent, error);
+		if (engine_device_lost(e) != NULL && state == STREAM_OPEN)
+		{
+			engine_fail(error, ENGINE_DIED, "%s", engine_device_lost(e));
+			state = STREAM_FAILED;
+		}
 		if (!busy && !in.held && state == STREAM_OPEN)
 			wait_for_work(e, fd);
 	}

@@ -63,6 +63,12 @@ SettingsDefineEngine(void)
 							&rag_settings.max_queue, 0, 0, 1000000, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomEnumVariable("rag.device", "Device that models run on.", when, &rag_settings.device,
 							 DEVICE_AUTO, device_choices, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("rag.cuda_device", "Number of the CUDA device that models run on.", when,
+							&rag_settings.cuda_device, 0, 0, 1023, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomRealVariable("rag.gpu_memory_utilization",
+							 "Share of the CUDA device's memory that models may use.", when,
+							 &rag_settings.gpu_memory_utilization, 0.5, 0.01, 1.0, PGC_SIGHUP, 0, NULL, NULL,
+							 NULL);
 	DefineCustomStringVariable("rag.engine_path", "Program that holds the models.",
 							   "Empty means rag-engine beside the library of the extension.",
 							   &rag_settings.engine_path, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL,

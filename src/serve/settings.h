@@ -22,6 +22,8 @@ typedef struct RagSettings
 	int			max_queue;		/* 0: the engine's choice */
 	double		max_slowdown;	/* 0: any */
 	int			device;			/* DEVICE_* */
+	int			cuda_device;
+	double		gpu_memory_utilization;
 	char	   *engine_path;	/* empty: rag-engine beside the module */
 	char	   *preload_models;
 	/* the session's, to be changed by superusers only */

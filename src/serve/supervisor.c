@@ -52,15 +52,20 @@ EngineStart(Engine *engine)
 	char		tokens[16];
 	char		queue[16];
 	char		slowdown[32];
+	char		cuda_device[16];
+	char		utilization[32];
 	char	   *argv[] = {
 		"rag-engine", "--threads", threads, "--device", unconstify(char *, SettingsDeviceName(rag_settings.device)),
-		"--max-batched-tokens", tokens, "--max-queue", queue, "--max-slowdown", slowdown, NULL
+		"--max-batched-tokens", tokens, "--max-queue", queue, "--max-slowdown", slowdown,
+		"--cuda-device", cuda_device, "--gpu-memory-utilization", utilization, NULL
 	};
 
 	snprintf(threads, sizeof(threads), "%d", rag_settings.threads);
 	snprintf(tokens, sizeof(tokens), "%d", rag_settings.max_batched_tokens);
 	snprintf(slowdown, sizeof(slowdown), "%g", rag_settings.max_slowdown);
 	snprintf(queue, sizeof(queue), "%d", rag_settings.max_queue);
+	snprintf(cuda_device, sizeof(cuda_device), "%d", rag_settings.cuda_device);
+	snprintf(utilization, sizeof(utilization), "%.4f", rag_settings.gpu_memory_utilization);
 	engine->started = GetCurrentTimestamp();
 	engine->ended = engine->log_ended = false;
 	if (!SpawnProgram(program, argv, &process, &engine->reason))

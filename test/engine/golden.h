@@ -53,6 +53,10 @@ golden_ids(const json_value *array, int *count)
 	return ids;
 }
 
+#ifndef GOLDEN_BACKEND
+#define GOLDEN_BACKEND backend_cpu()
+#endif
+
 typedef struct golden_model
 {
 	graph_device device;
@@ -69,7 +73,7 @@ golden_open(golden_model *g, const char *path, int max_len, model_pooling poolin
 	.kv_blocks = max_len / KV_BLOCK_SIZE + 1,.kv_f32 = kv_f32,.pooling = pooling};
 
 	memset(g, 0, sizeof(*g));
-	g->device.ops = backend_cpu();
+	g->device.ops = GOLDEN_BACKEND;
 	g->device.device = g->device.ops->open(&(backend_config) {.threads = 2}, &error);
 	g->files = g->device.device ? model_open(path, &error) : NULL;
 	g->graph = g->files ? graph_open(&g->device, g->files, &limits, &error) : NULL;

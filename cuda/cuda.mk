@@ -1,0 +1,92 @@
+# cuda.mk: the CUDA backend, and its tests on a machine without a GPU. Part of the Makefile.
+#
+#   make CUDA=1          rag_cuda.so too, by the toolkit in CUDA_HOME
+#   make check-cuda      the kernels and the backend on the emulator of test/cuda (needs g++ only)
+#   make cuda-resources  registers, shared memory and occupancy of the kernels; fails on a spill
+#   make bench-cuda      measurements on a machine with a GPU
+
+CUDA ?=
+CUDA_HOME ?= $(patsubst %/bin/nvcc,%,$(firstword $(wildcard /usr/local/cuda/bin/nvcc \
+	/usr/local/cuda-*/bin/nvcc /opt/cuda/bin/nvcc) $(shell command -v nvcc 2>/dev/null)))
+CUDA_GOALS = rag_cuda.so check-cuda cuda-tests cuda-resources bench-cuda
+
+CUDA_KERNELS = $(wildcard cuda/*.cu)
+CUDA_HOST = $(wildcard cuda/*.c)
+# what the backend has in common with the engine
+CUDA_SHARED = src/engine/error.c src/engine/utf8.c src/engine/dequant.c src/engine/cpu/raw_block.c
+CUDA_HEADERS = $(wildcard cuda/*.h cuda/*.cuh) src/engine/backend.h src/engine/model.h \
+	src/engine/sampler.h src/engine/error.h
+
+# ---------------------------------------------------------------------------
+# The library. cudart and cuBLAS are linked dynamically and found by RUNPATH.
+# ---------------------------------------------------------------------------
+CUDA_LIBRARY = $(if $(CUDA),$(BUILD)/rag_cuda.so)
+CUDA_KNOWN = $(shell $(CUDA_HOME)/bin/nvcc --list-gpu-arch 2>/dev/null | sed 's/compute_//')
+CUDA_ARCHS ?= $(filter 80 86 89 90 100 120,$(CUDA_KNOWN))
+CUDA_GENCODE = $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$a,code=sm_$a) \
+	-gencode arch=compute_80,code=compute_80
+CUDA_LIBDIR = $(firstword $(wildcard $(CUDA_HOME)/lib64 $(CUDA_HOME)/lib))
+NVCCFLAGS = -std=c++17 -O3 -lineinfo -Xcompiler -fPIC,-Wall,-Wextra,-fvisibility=hidden \
+	$(if $(WERROR),-Werror all-warnings) -I. -Isrc
+
+$(BUILD)/cuda/%.cu.o: cuda/%.cu $(CUDA_HEADERS)
+	@mkdir -p $(@D)
+	$(CUDA_HOME)/bin/nvcc $(NVCCFLAGS) $(CUDA_GENCODE) -c -o $@ $<
+$(BUILD)/cuda/%.o: cuda/%.c $(CUDA_HEADERS)
+	@mkdir -p $(@D)
+	$(PLAIN_CC) $(PLAIN_CFLAGS) $(PLAIN_CPPFLAGS) -I. -isystem $(CUDA_HOME)/include -c -o $@ $<
+$(BUILD)/rag_cuda.so: $(CUDA_KERNELS:%=$(BUILD)/%.o) $(CUDA_HOST:%.c=$(BUILD)/%.o) \
+		$(call objects,$(CUDA_SHARED))
+	$(CXX) -shared -o $@ $^ -L$(CUDA_LIBDIR) -lcudart -lcublas -lm -pthread \
+		-Wl,--enable-new-dtags,-rpath,$(CUDA_LIBDIR) -Wl,-Bsymbolic
+.PHONY: rag_cuda.so
+rag_cuda.so: $(BUILD)/rag_cuda.so
+
+# ---------------------------------------------------------------------------
+# The same sources on the emulator: one library with all in it, and the tests.
+# ---------------------------------------------------------------------------
+EMULATED = $(BUILD)/emulated
+EMULATOR_SOURCES = $(wildcard test/cuda/emulator/*.c)
+EMULATOR_HEADERS = $(wildcard test/cuda/emulator/*.h)
+# wide vectors are for speed alone
+EMULATOR_FLAGS = -fno-strict-aliasing -Itest/cuda/emulator -I. \
+	$(if $(findstring avx2,$(shell cat /proc/cpuinfo 2>/dev/null)),$(avx2_FLAGS))
+EMULATED_CXX ?= $(if $(findstring clang,$(PLAIN_CC)),clang++,g++)
+EMULATED_CXXFLAGS = -std=c++20 $(if $(SANITIZE),-O1,-O2) -g -fPIC -fvisibility=hidden -pthread \
+	-Wall -Wextra -Wno-unknown-pragmas $(WERROR) \
+	$(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+EMULATED_OBJECTS = $(CUDA_KERNELS:%=$(EMULATED)/%.o) $(CUDA_HOST:%.c=$(EMULATED)/%.o) \
+	$(EMULATOR_SOURCES:%.c=$(EMULATED)/%.o)
+
+$(EMULATED)/%.cu.o: %.cu $(CUDA_HEADERS) $(EMULATOR_HEADERS)
+	@mkdir -p $(@D)
+	$(EMULATED_CXX) $(EMULATED_CXXFLAGS) $(EMULATOR_FLAGS) -Isrc -Itest -x c++ -c -o $@ $<
+$(EMULATED)/%.o: %.c $(CUDA_HEADERS) $(EMULATOR_HEADERS)
+	@mkdir -p $(@D)
+	$(PLAIN_CC) $(PLAIN_CFLAGS) $(EMULATOR_FLAGS) $(PLAIN_CPPFLAGS) -Itest -Itest/engine -c -o $@ $<
+$(EMULATED)/rag_cuda.so: $(EMULATED_OBJECTS) $(call objects,$(CUDA_SHARED))
+	$(EMULATED_CXX) -shared -o $@ $^ $(PLAIN_LDFLAGS) -lm
+
+CUDA_TEST_SOURCES = $(wildcard test/cuda/check_*.c test/cuda/check_*.cu)
+CUDA_TESTS = $(patsubst test/cuda/%,$(EMULATED)/%,$(basename $(CUDA_TEST_SOURCES)))
+$(CUDA_TESTS): $(EMULATED)/%: $(ENGINE_LIBRARY) $(EMULATED_OBJECTS)
+	$(EMULATED_CXX) $(PLAIN_LDFLAGS) -o $@ $(filter $(EMULATED)/test/cuda/$*.o \
+		$(EMULATED)/test/cuda/$*.cu.o,$^) $(EMULATED_OBJECTS) $(ENGINE_LIBRARY) -lm -ldl
+$(foreach t,$(CUDA_TEST_SOURCES),$(eval $(patsubst test/cuda/%,$(EMULATED)/%,$(basename $t)): \
+	$(EMULATED)/$(patsubst %.c,%,$t).o))
+
+.PHONY: check-cuda cuda-tests
+cuda-tests: $(CUDA_TESTS) $(EMULATED)/rag_cuda.so
+check-cuda:
+	@test/tools/run-tests cuda
+
+# ---------------------------------------------------------------------------
+# What the compiler made of the kernels.
+# ---------------------------------------------------------------------------
+.PHONY: cuda-home cuda-resources bench-cuda
+cuda-home:
+	@echo $(CUDA_HOME)
+cuda-resources:
+	@test/cuda/resources $(CUDA_HOME) $(BUILD)/cuda-resources
+bench-cuda:
+	@test/bench/cuda

@@ -1,0 +1,79 @@
+/*
+ * gemv.cu: out = epilogue(in . weight^T + bias) for up to GEMV_ROWS rows and weights of f16.
+ *
+ * weight [outputs, columns], in [rows, columns]. Memory bounds it: a warp streams a row of the
+ * weight, 16 bytes a lane, and keeps a sum for each row of the input, which stays in the caches.
+ */
+#include "cuda/kernel.cuh"
+
+#define GEMV_THREADS 128
+
+/* Lane r of a warp that holds the sums of output o stores that of row r. */
+static __device__ __forceinline__ void
+store_sum(const product_end &end, int row, int o, float sum)
+{
+	float		x = sum + (end.bias != NULL ? end.bias[o] : 0.0f);
+	size_t		at = (size_t) row * (size_t) end.stride + (size_t) o;
+
+	x = apply_epilogue(x, end.epilogue);
+	if (end.out_f32)
+		((float *) end.out)[at] = x;
+	else
+		((__half *) end.out)[at] = to_half(x);
+}
+
+template <int ROWS>
+static __global__ void __launch_bounds__(GEMV_THREADS, 1)
+gemv_kernel(const __half *weight, int outputs, int columns, const __half *in, product_end end)
+{
+	int			o = (int) (blockIdx.x * (GEMV_THREADS / WARP) + threadIdx.x / WARP);
+	int			lane = (int) threadIdx.x % WARP;
+	bool		aligned = columns % CHUNK == 0;
+	const __half *row = weight + (size_t) o * (size_t) columns;
+	float		sums[ROWS] = {0};
+
+	if (o >= outputs)
+		return;
+	for (int c = lane * CHUNK; c < columns; c += WARP * CHUNK)
+	{
+		float		w[CHUNK];
+
+		load_chunk(row + c, columns - c, aligned, w);
+#pragma unroll
+		for (int r = 0; r < ROWS; r++)
+		{
+			float		x[CHUNK];
+
+			load_chunk(in + (size_t) r * (size_t) columns + c, columns - c, aligned, x);
+#pragma unroll
+			for (int i = 0; i < CHUNK; i++)
+				sums[r] += w[i] * x[i];
+		}
+	}
+#pragma unroll
+	for (int r = 0; r < ROWS; r++)
+	{
+		sums[r] = warp_sum(sums[r]);
+		if (lane == r)
+			store_sum(end, r, o, sums[r]);
+	}
+}
+
+extern "C" void
+gemv_launch(const device_half *weight, int outputs, int columns, const device_half *in, int rows,
+			const product_end *end, cudaStream_t stream)
+{
+	unsigned	grid = (unsigned) ((outputs + GEMV_THREADS / WARP - 1) / (GEMV_THREADS / WARP));
+
+#define GEMV(ROWS) \
+	LAUNCH((gemv_kernel<ROWS>), grid, GEMV_THREADS, 0, stream, weight, outputs, columns, in, *end)
+	switch (rows)
+	{
+		case 1: GEMV(1); break;
+		case 2: GEMV(2); break;
+		case 3: GEMV(3); break;
+		case 4: GEMV(4); break;
+		default: break;
+	}
+#undef GEMV
+}

@@ -1,0 +1,113 @@
+/*
+ * check_models.c: whole models, CPU against CUDA: the same vectors and the same choices.
+ */
+#include "tap.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "emulated.h"
+
+#define GOLDEN_BACKEND (on_cuda ? rag_backend() : backend_cpu())
+static bool on_cuda;
+#include "golden.h"
+
+static int32_t in_order[4096];
+
+static int
+argmax(const float *logits, int n)
+{
+	int			best = 0;
+
+	for (int i = 1; i < n; i++)
+		best = logits[i] > logits[best] ? i : best;
+	return best;
+}
+
+/* Greatest difference of two sets of logits, and the positions where the choices differ although the
+ * CPU's first two are further apart than twice that. */
+static void
+compare_logits(const char *name, const float *cpu, const float *cuda, int rows, int vocab,
+			   double tolerance)
+{
+	double		worst = 0;
+	int			wrong = 0;
+	int			clear = 0;
+	bool		finite = true;
+
+	for (int r = 0; r < rows; r++)
+	{
+		const float *a = cpu + (size_t) r * (size_t) vocab;
+		const float *b = cuda + (size_t) r * (size_t) vocab;
+		int			best = argmax(a, vocab);
+		float		second = -INFINITY;
+
+		for (int i = 0; i < vocab; i++)
+		{
+			worst = fmax(worst, fabs((double) a[i] - b[i]));
+			finite &= isfinite(b[i]) != 0;
+			second = i != best && a[i] > second ? a[i] : second;
+		}
+		if (a[best] - second > 2 * tolerance)
+		{
+			clear++;
+			wrong += argmax(b, vocab) != best;
+		}
+	}
+	ok(finite && worst < tolerance, "%s: logits within %g (%.3g)", name, tolerance, worst);
+	ok(wrong == 0, "%s: the same choice at %d of %d positions that are clear", name, clear, rows);
+}
+
+static float *
+logits_of(const char *path, bool kv_f32, const int32_t *ids, int count, int chunk, bool cuda)
+{
+	golden_model g;
+	float	   *logits = NULL;
+
+	on_cuda = cuda;
+	if (golden_open(&g, path, 512, POOLING_NONE, kv_f32))
+	{
+		logits = calloc((size_t) count * (size_t) model_get_config(g.files)->vocab_size,
+						sizeof(float));
+		if (!golden_logits(&g, ids, count, 0, chunk, in_order, logits))
+		{
+			tap_note("%s", g.device.ops->message(g.device.device));
+			free(logits);
+			logits = NULL;
+		}
+	}
+	golden_close(&g);
+	return logits;
+}
+
+static void
+test_decoder(const char *path, int vocab, int count, int chunk, bool kv_f32, double tolerance)
+{
+	int32_t    *ids = malloc(sizeof(int32_t) * (size_t) count);
+	float	   *cpu;
+	float	   *cuda;
+	char		name[400];
+
+	for (int i = 0; i < count; i++)
+		ids[i] = (i * 7919 + 13) % vocab;
+	cpu = logits_of(path, kv_f32, ids, count, chunk, false);
+	cuda = logits_of(path, kv_f32, ids, count, chunk, true);
+	snprintf(name, sizeof(name), "%s, chunks of %d%s", path, chunk, kv_f32 ? ", f32 cache" : "");
+	if (ok(cpu != NULL && cuda != NULL, "%s: both run", name))
+		compare_logits(name, cpu, cuda, count, vocab, tolerance);
+	free(cpu);
+	free(cuda);
+	free(ids);
+}
+
+int
+main(void)
+{
+	for (int i = 0; i < 4096; i++)
+		in_order[i] = i;
+	test_decoder("test/data/tiny-models/tiny_llama_gqa_tied", 100, 40, 17, false, 0.05);
+	test_decoder("test/data/tiny-models/tiny_llama_gqa_tied", 100, 5, 1, false, 0.05);
+	test_decoder("test/data/tiny-models/tiny_llama_gqa_tied", 100, 40, 40, true, 0.05);
+	test_decoder("test/data/tiny-models/tiny_llama_rope_llama3", 100, 40, 17, false, 0.05);
+	return tap_done();
+}
