@@ -158,6 +158,7 @@ typedef struct model_options
 	int			pooling;		/* model_pooling, or -1 */
 	bool		truncate;		/* overflow = truncate */
 	bool		kv_f32;			/* kv_cache_type = f32 */
+	bool		int8_weights;	/* weights = int8 */
 	speculation_choice speculation;
 	char	   *query_prefix;	/* "" */
 	char	   *document_prefix;

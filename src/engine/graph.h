@@ -29,6 +29,7 @@ typedef struct graph_limits
 	int			max_len;		/* positions of a sequence */
 	int			kv_blocks;		/* Llama: blocks of KV_BLOCK_SIZE tokens */
 	bool		kv_f32;			/* with f32 elements: twice the memory of the usual f16 */
+	bool		int8_weights;	/* matrices of floats become 8-bit ones (Q8_0) */
 	model_pooling pooling;		/* BERT */
 } graph_limits;
 

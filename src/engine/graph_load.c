@@ -94,13 +94,30 @@ load_weight(graph *g, const model *m, const tensor_role *roles, int count, int l
 			backend_weight_use use, engine_error *error)
 {
 	const model_tensor *parts[3];
+	model_tensor quantized[3];
+	backend_weight *weight = NULL;
+	int			n = 0;			/* parts that are ready */
 
-	for (int i = 0; i < count; i++)
+	for (; n < count; n++)
 	{
-		parts[i] = model_get_tensor(m, roles[i], layer);
-		g->memory += parts[i]->bytes;
+		parts[n] = model_get_tensor(m, roles[n], layer);
+		if (g->limits.int8_weights && use == WEIGHT_LINEAR && tensor_is_float(parts[n]) &&
+			parts[n]->columns % tensor_type_get(TYPE_Q8_0)->block_elements == 0)
+		{
+			if (!tensor_quantize(parts[n], &quantized[n], error))
+				break;
+			parts[n] = &quantized[n];
+		}
+		g->memory += parts[n]->bytes;
 	}
-	return g->ops->upload_weight(g->device, parts, count, use, error);
+	if (n == count)
+		weight = g->ops->upload_weight(g->device, parts, count, use, error);
+	while (n-- > 0)
+	{
+		if (parts[n] == &quantized[n])
+			free((void *) quantized[n].data);
+	}
+	return weight;
 }
 
 static bool

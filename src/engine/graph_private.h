@@ -66,6 +66,11 @@ struct graph
 extern bool graph_load_bert(graph *g, const model *m, engine_error *error);
 extern bool graph_load_llama(graph *g, const model *m, engine_error *error);
 
+/* quantize.c: a matrix of floats, its columns a multiple of 32, as Q8_0; to->data is the caller's to
+ * free. */
+extern bool tensor_is_float(const model_tensor *t);
+extern bool tensor_quantize(const model_tensor *from, model_tensor *to, engine_error *error);
+
 /* out [rows, outputs] <- epilogue(in . weight^T + bias) */
 extern engine_code graph_linear(graph *g, int rows, backend_buffer *out, backend_buffer *in,
 								const graph_matrix *w, backend_epilogue epilogue);

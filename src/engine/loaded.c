@@ -85,6 +85,7 @@ choose_limits(loaded_model *m, graph_limits *limits, engine_error *error)
 	limits->max_rows = budget < limits->max_sequences ? limits->max_sequences : budget;
 	if (encoder && limits->max_rows < limits->max_len)
 		limits->max_rows = limits->max_len;
+	limits->int8_weights = m->options.int8_weights;
 	limits->pooling = m->options.pooling >= 0 ? (model_pooling) m->options.pooling : c->pooling;
 	limits->kv_f32 = !encoder && m->options.kv_f32;
 	if (!encoder)

@@ -70,6 +70,16 @@ read_speculation(const json_value *value, model_options *out, const char **expec
 }
 
 static bool
+read_weights(const json_value *value, model_options *out, const char **expected)
+{
+	*expected = "\"native\" or \"int8\"";
+	if (value->kind != JSON_STRING)
+		return false;
+	out->int8_weights = strcmp(value->string, "int8") == 0;
+	return out->int8_weights || strcmp(value->string, "native") == 0;
+}
+
+static bool
 read_overflow(const json_value *value, model_options *out, const char **expected)
 {
 	*expected = "\"error\" or \"truncate\"";
@@ -124,6 +134,7 @@ static const struct
 	{"kv_cache_tokens", read_kv_cache_tokens},
 	{"kv_cache_type", read_kv_cache_type},
 	{"speculation", read_speculation},
+	{"weights", read_weights},
 	{"overflow", read_overflow},
 	{"pooling", read_pooling},
 	{"query_prefix", read_query_prefix},

@@ -70,3 +70,6 @@ def embedding(report, threads):
             report.add("serving", f"embed {texts} x {tokens} tokens, fp32", "texts/s",
                        forward(folder, threads, tokens, texts)["encode"],
                        rival.rate(tokens, texts), rival.name, rival.version, 1.0)
+        report.add("serving", f"embed {texts} x {tokens} tokens, int8", "texts/s",
+                   forward(folder, threads, tokens, texts, "int8")["encode"],
+                   forward(folder, threads, tokens, texts)["encode"], "our own fp32", "", 1.5)

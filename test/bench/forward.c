@@ -4,11 +4,11 @@
  *     make engine && gcc -std=c11 -O2 -D_GNU_SOURCE -Isrc -pthread -o build/forward \
  *         test/bench/forward.c build/plain/libragengine.a -lm -ldl
  *     build/forward MODEL.gguf THREADS PROMPT DECODE [SEQUENCES [shared]]
- *     build/forward FOLDER THREADS TOKENS TEXTS
+ *     build/forward FOLDER THREADS TOKENS TEXTS [int8]
  *
  * A GGUF file is decoded: one prompt of PROMPT tokens in chunks of 512, then DECODE steps of
  * SEQUENCES sequences, each after a prompt of its own or all after a "shared" one. A folder is
- * encoded: batches of TEXTS texts of TOKENS tokens. Prints tokens or texts per second: the best
+ * encoded: batches of TEXTS texts of TOKENS tokens, with "int8" by 8-bit weights. Prints tokens or texts per second: the best
  * of several repetitions, since other load can only slow them down; with one thread seconds are
  * of processor time, which it disturbs least. RAG_SIMD chooses the instruction set.
  */
@@ -41,12 +41,12 @@ fail(const engine_error *error)
 }
 
 static int
-bench_encode(const graph_device *device, const model *m, int tokens, int texts)
+bench_encode(const graph_device *device, const model *m, int tokens, int texts, bool int8)
 {
 	engine_error error;
 	int			rows = tokens * texts;
 	graph_limits limits = {.max_rows = rows, .max_sequences = texts, .max_len = tokens,
-	.pooling = POOLING_MEAN};
+	.int8_weights = int8,.pooling = POOLING_MEAN};
 	graph	   *g = graph_open(device, m, &limits, &error);
 	int32_t    *ids = malloc(sizeof(int32_t) * (size_t) rows);
 	int32_t    *positions = malloc(sizeof(int32_t) * (size_t) rows);
@@ -232,7 +232,7 @@ main(int argc, char **argv)
 	device.ops->info(device.device, &info);
 	printf("%s\n", info.device);
 	if (model_get_config(m)->architecture == MODEL_BERT)
-		status = bench_encode(&device, m, atoi(argv[3]), atoi(argv[4]));
+		status = bench_encode(&device, m, atoi(argv[3]), atoi(argv[4]), argc > 5);
 	else
 		status = bench_decode(&device, m, atoi(argv[3]), atoi(argv[4]),
 							  argc > 5 ? atoi(argv[5]) : 1, argc > 6);

@@ -66,11 +66,13 @@ typedef struct golden_model
 
 __attribute__((unused))
 static bool
-golden_open(golden_model *g, const char *path, int max_len, model_pooling pooling, bool kv_f32)
+golden_open_with(golden_model *g, const char *path, graph_limits limits)
 {
 	engine_error error;
-	graph_limits limits = {.max_rows = 512,.max_sequences = GOLDEN_ROWS,.max_len = max_len,
-	.kv_blocks = max_len / KV_BLOCK_SIZE + 1,.kv_f32 = kv_f32,.pooling = pooling};
+
+	limits.max_rows = 512;
+	limits.max_sequences = GOLDEN_ROWS;
+	limits.kv_blocks = limits.max_len / KV_BLOCK_SIZE + 1;
 
 	memset(g, 0, sizeof(*g));
 	g->device.ops = GOLDEN_BACKEND;
@@ -80,6 +82,14 @@ golden_open(golden_model *g, const char *path, int max_len, model_pooling poolin
 	if (g->graph == NULL)
 		tap_note("%s: %s", path, error.message);
 	return ok(g->graph != NULL, "%s opens", path);
+}
+
+__attribute__((unused))
+static bool
+golden_open(golden_model *g, const char *path, int max_len, model_pooling pooling, bool kv_f32)
+{
+	return golden_open_with(g, path, (graph_limits) {.max_len = max_len,.kv_f32 = kv_f32,
+							.pooling = pooling});
 }
 
 __attribute__((unused))

@@ -1,5 +1,5 @@
 /*
- * test_dequant.c: tensor_dequantize against the reference implementation.
+ * test_dequant.c: tensor_dequantize against the reference implementation; tensor_quantize.
  *
  * test/data/dequant/golden.bin holds blocks of every type and what they mean; it is
  * written by test/data/dequant/generate.py, which says how.
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/model.h"
+#include "engine/graph_private.h"
 #include "tap.h"
 
 #define GOLDEN "test/data/dequant/golden.bin"
@@ -89,6 +89,45 @@ test_section(FILE *file, const section *head, tensor_type type)
 	free(values);
 }
 
+#define ROWS 3
+#define COLUMNS 64
+
+/* Every block has a range of its own; the second one is zeros, the third is tiny. */
+static void
+test_quantize(void)
+{
+	static float values[ROWS * COLUMNS];
+	static float back[ROWS * COLUMNS];
+	model_tensor from = {"w", TYPE_F32, ROWS, COLUMNS, values, sizeof(values)};
+	model_tensor to = {0};
+	engine_error error;
+	bool		near = true;
+	float		ranges[] = {1, 0, 1e-20f, 8e6f, 127, 1e-6f};
+
+	for (int i = 0; i < ROWS * COLUMNS; i++)
+		values[i] = ranges[i / 32] * (float) ((i * 37) % 255 - 127) / 127.0f;
+	if (!ok(tensor_quantize(&from, &to, &error), "floats become Q8_0"))
+		return;
+	ok(to.type == TYPE_Q8_0 && to.rows == ROWS && to.columns == COLUMNS && to.bytes == 6 * 34,
+	   "of the same shape, in %zu bytes", to.bytes);
+	tensor_dequantize(TYPE_Q8_0, to.data, back, ROWS * COLUMNS);
+	for (int i = 0; i < ROWS * COLUMNS; i++)
+	{
+		/* half a step, the rounding of the scale, and what is below the least scale */
+		float		allowed = ranges[i / 32] * (0.5f / 127 + 1.0f / 1024) + 127 * 0x1p-25f;
+
+		near = near && fabsf(back[i] - values[i]) <= allowed;
+	}
+	ok(near, "and mean nearly the same");
+	free((void *) to.data);
+	for (int bad = 0; bad < 3; bad++)
+	{
+		values[100] = bad == 0 ? NAN : bad == 1 ? INFINITY : 9e6f;
+		ok(!tensor_quantize(&from, &to, &error) && error.code == ENGINE_UNSUPPORTED, "%s",
+		   error.message);
+	}
+}
+
 int
 main(void)
 {
@@ -111,6 +150,7 @@ main(void)
 	}
 	if (file)
 		fclose(file);
+	test_quantize();
 	ok(seen == TENSOR_TYPES, "every type was seen");
 	ok(tensor_type_get(TENSOR_TYPES) == NULL && tensor_type_get((tensor_type) -1) == NULL,
 	   "what is no type has no description");
