@@ -85,6 +85,13 @@
 		 IndexUniqueCheck check, IndexInfo *info)
 #endif
 
+/* Since 17 an access method says that it builds with workers of its own. */
+#if PG_VERSION_NUM >= 170000
+#define RagCanBuildParallel(routine) ((routine)->amcanbuildparallel = true)
+#else
+#define RagCanBuildParallel(routine) ((void) 0)
+#endif
+
 /* In [0, 1). */
 static inline double
 RagRandomDouble(void)

@@ -1,9 +1,9 @@
 /*
  * build.c: CREATE INDEX and REINDEX.
  *
- * The graph is built in memory and then written out. When it outgrows
- * maintenance_work_mem it is written out early, and the rest of the rows is inserted
- * into the pages. Nothing is logged until the end, when all pages are at once.
+ * The graph is built in memory, by one process or several at once, and then written out.
+ * When it outgrows maintenance_work_mem it is written out early, and the rest of the rows
+ * is inserted into the pages. Nothing is logged until the end, when all pages are at once.
  */
 #include "postgres.h"
 
@@ -19,29 +19,91 @@
 #include "utils/backend_progress.h"
 #include "utils/memutils.h"
 
-#include "hnsw/memory.h"
+#include "hnsw/build.h"
 
 #define ROW_CONTEXT_SIZE (64 * 1024)
 
-typedef struct Build
-{
-	Relation	index;
-	HnswSupport support;
-	HnswStore  *memory;			/* NULL once the graph is on pages */
-	HnswStore  *pages;			/* NULL until then */
-	MemoryContext graph_context;
-	MemoryContext row_context;	/* reset after each row */
-	double		rows;			/* in the index */
-} Build;
+/* ---- where a row goes ---- */
 
-/* The memory graph goes to pages, and what comes after goes there directly. */
-static void
-MoveToPages(Build *build)
+/* Waits for the end of a flush. True: rows go to the graph in memory, which nobody writes
+ * out before LeaveMemory. */
+static bool
+EnterMemory(HnswBuildState *state)
 {
+	HnswBuildPhase phase;
+
+	for (;;)
+	{
+		SpinLockAcquire(&state->mutex);
+		phase = state->phase;
+		if (phase == HNSW_BUILD_MEMORY)
+			state->inserting++;
+		SpinLockRelease(&state->mutex);
+		if (phase != HNSW_BUILD_FLUSH)
+			break;
+		ConditionVariableSleep(&state->changed, PG_WAIT_EXTENSION);
+	}
+	ConditionVariableCancelSleep();
+	return phase == HNSW_BUILD_MEMORY;
+}
+
+static void
+LeaveMemory(HnswBuildState *state)
+{
+	bool		awaited;
+
+	SpinLockAcquire(&state->mutex);
+	awaited = --state->inserting == 0 && state->phase == HNSW_BUILD_FLUSH;
+	SpinLockRelease(&state->mutex);
+	if (awaited)
+		ConditionVariableBroadcast(&state->changed);
+}
+
+/* Keeps others away from the graph in memory; false when somebody else does. */
+static bool
+BeginFlush(HnswBuildState *state)
+{
+	bool		first;
+	bool		others;
+
+	SpinLockAcquire(&state->mutex);
+	first = state->phase == HNSW_BUILD_MEMORY;
+	if (first)
+		state->phase = HNSW_BUILD_FLUSH;
+	SpinLockRelease(&state->mutex);
+	if (!first)
+		return false;
+	for (;;)
+	{
+		SpinLockAcquire(&state->mutex);
+		others = state->inserting > 0;
+		SpinLockRelease(&state->mutex);
+		if (!others)
+			break;
+		ConditionVariableSleep(&state->changed, PG_WAIT_EXTENSION);
+	}
+	ConditionVariableCancelSleep();
+	return true;
+}
+
+/* The graph in memory goes to pages, and what comes after goes there directly. */
+static void
+MoveToPages(HnswBuild *build)
+{
+	HnswBuildState *state = build->state;
+
+	if (!BeginFlush(state))
+		return;
+	ereport(NOTICE,
+			(errmsg("hnsw graph no longer fits into maintenance_work_mem after " INT64_FORMAT
+					" tuples", (int64) pg_atomic_read_u64(&state->rows)),
+			 errdetail("Building will take significantly more time."),
+			 errhint("Increase maintenance_work_mem to speed up builds.")));
 	HnswMemoryFlush(build->memory, build->index);
-	MemoryContextReset(build->graph_context);
-	build->memory = NULL;
-	build->pages = HnswPageStore(build->index, &build->support, true, build->graph_context);
+	SpinLockAcquire(&state->mutex);
+	state->phase = HNSW_BUILD_PAGES;
+	SpinLockRelease(&state->mutex);
+	ConditionVariableBroadcast(&state->changed);
 }
 
 /* The same graph comes of the same rows each time, so levels are drawn by the row. */
@@ -54,32 +116,34 @@ LevelOf(const HnswStore *store, const ItemPointerData *row)
 }
 
 static void
-InsertRow(Build *build, const HnswForm *form, ItemPointer row)
+InsertRow(HnswBuild *build, const HnswForm *form, ItemPointer row)
 {
-	if (build->memory != NULL)
-	{
-		HnswInsertion insertion = {
-			.form = *form,
-			.row = *row,
-			.level = LevelOf(build->memory, row)
-		};
+	HnswInsertion insertion = {
+		.form = *form,
+		.row = *row,
+		.level = LevelOf(build->memory, row)
+	};
 
-		if (HnswMemoryInsert(build->memory, &insertion))
+	while (EnterMemory(build->state))
+	{
+		bool		inserted = HnswMemoryInsert(build->memory, &insertion);
+
+		LeaveMemory(build->state);
+		if (inserted)
 			return;
-		ereport(NOTICE,
-				(errmsg("hnsw graph no longer fits into maintenance_work_mem after " INT64_FORMAT
-						" tuples", (int64) build->rows),
-				 errdetail("Building will take significantly more time."),
-				 errhint("Increase maintenance_work_mem to speed up builds.")));
 		MoveToPages(build);
 	}
+	if (build->pages == NULL)
+		build->pages = HnswPageStore(build->index, &build->support, true, build->context);
 	HnswInsertValue(build->index, build->pages, form, row);
 }
+
+/* ---- the table ---- */
 
 static void
 BuildRow(Relation index, ItemPointer row, Datum *values, bool *isnull, bool alive, void *state)
 {
-	Build	   *build = state;
+	HnswBuild  *build = state;
 	MemoryContext old;
 	HnswForm	form;
 
@@ -89,12 +153,67 @@ BuildRow(Relation index, ItemPointer row, Datum *values, bool *isnull, bool aliv
 	old = MemoryContextSwitchTo(build->row_context);
 	if (HnswFormValue(&build->support, values[0], &form))
 	{
+		int64		rows;
+
 		InsertRow(build, &form, row);
-		build->rows++;
-		pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, (int64) build->rows);
+		rows = (int64) pg_atomic_add_fetch_u64(&build->state->rows, 1);
+		if (build->reports)
+			pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, rows);
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(build->row_context);
+}
+
+void
+HnswBuildScan(HnswBuild *build, TableScanDesc scan)
+{
+	HnswBuildState *state = build->state;
+	double		heap_rows;
+
+	build->row_context = AllocSetContextCreate(CurrentMemoryContext, "hnsw build row",
+											   0, ROW_CONTEXT_SIZE, ALLOCSET_DEFAULT_MAXSIZE);
+	build->context = AllocSetContextCreate(CurrentMemoryContext, "hnsw build",
+										   ALLOCSET_DEFAULT_SIZES);
+	build->memory = HnswMemoryStore(build->graph, &build->support, HnswOptionM(build->index),
+									HnswOptionEfConstruction(build->index), build->context);
+	heap_rows = table_index_build_scan(build->heap, build->index, build->info, true, build->reports,
+									   BuildRow, build, scan);
+	MemoryContextDelete(build->row_context);
+
+	SpinLockAcquire(&state->mutex);
+	state->heap_rows += heap_rows;
+	state->finished++;
+	if (build->info->ii_BrokenHotChain)
+		state->broken_hot_chain = true;
+	SpinLockRelease(&state->mutex);
+	ConditionVariableBroadcast(&state->changed);
+}
+
+/* ---- the build ---- */
+
+void
+HnswBuildInitState(HnswBuildState *state, Relation heap, Relation index, bool concurrent)
+{
+	memset(state, 0, sizeof(HnswBuildState));
+	state->heap = RelationGetRelid(heap);
+	state->index = RelationGetRelid(index);
+	state->concurrent = concurrent;
+	state->phase = HNSW_BUILD_MEMORY;
+	pg_atomic_init_u64(&state->rows, 0);
+	SpinLockInit(&state->mutex);
+	ConditionVariableInit(&state->changed);
+}
+
+Size
+HnswBuildGraphSize(const HnswBuild *build, double rows)
+{
+	Size		limit = (Size) maintenance_work_mem * 1024;
+	Size		value_size = build->support.codes != NULL
+		? HnswCodeSize(build->support.dimensions)
+		: HNSW_MAX_VALUE_SIZE;
+	double		need = HnswMemoryNeed(HnswOptionM(build->index), value_size, rows);
+
+	return need < limit ? (Size) need : limit;
 }
 
 static void
@@ -113,57 +232,71 @@ StartMeta(Relation index, ForkNumber fork, int dimensions)
 	HnswInitMeta(index, fork, &meta);
 }
 
+/* Memory that is not touched costs nothing, so there is room for as many rows as can be. */
 static void
-StartBuild(Build *build)
+ScanAlone(HnswBuild *build)
 {
-	int			m = HnswOptionM(build->index);
-	int			ef_construction = HnswOptionEfConstruction(build->index);
-	Size		size = (Size) maintenance_work_mem * 1024;
-	HnswMemoryGraph *graph;
+	double		rows = (double) RelationGetNumberOfBlocks(build->heap) * MaxHeapTuplesPerPage;
+	Size		size = HnswBuildGraphSize(build, rows);
 
-	if (ef_construction < 2 * m)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("ef_construction must be greater than or equal to 2 * m")));
-	HnswInitSupport(&build->support, build->index);
-	build->graph_context = AllocSetContextCreate(CurrentMemoryContext, "hnsw graph",
-												 ALLOCSET_DEFAULT_SIZES);
-	build->row_context = AllocSetContextCreate(CurrentMemoryContext, "hnsw build row",
-											   0, ROW_CONTEXT_SIZE, ALLOCSET_DEFAULT_MAXSIZE);
-	graph = MemoryContextAllocHuge(build->graph_context, size);
-	HnswMemoryInit(graph, size);
-	build->memory = HnswMemoryStore(graph, &build->support, m, ef_construction, build->graph_context);
+	build->state = palloc(sizeof(HnswBuildState));
+	HnswBuildInitState(build->state, build->heap, build->index, build->info->ii_Concurrent);
+	build->graph = MemoryContextAllocHuge(CurrentMemoryContext, size);
+	HnswMemoryInit(build->graph, size);
+	HnswBuildScan(build, NULL);
+}
+
+/* When all rows are in: the graph goes to pages, if it is not there, and every node is
+ * found in it. */
+static void
+FinishGraph(HnswBuild *build)
+{
+	if (build->state->phase == HNSW_BUILD_MEMORY)
+	{
+		HnswMemoryAttach(build->memory);
+		HnswMemoryFlush(build->memory, build->index);
+		return;
+	}
+	if (build->pages == NULL)
+		build->pages = HnswPageStore(build->index, &build->support, true, build->context);
+	HnswAttachPages(build->index, build->pages);
 }
 
 IndexBuildResult *
 hnswbuild(Relation heap, Relation index, IndexInfo *info)
 {
-	Build		build = {.index = index};
-	IndexBuildResult *result;
-	double		heap_rows;
+	HnswBuild	build = {.heap = heap, .index = index, .info = info, .reports = true};
+	IndexBuildResult *result = palloc0(sizeof(IndexBuildResult));
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "hnsw build",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	HnswParallelBuild *parallel;
 
 	if (RelationGetNumberOfBlocks(index) != 0)
 		elog(ERROR, "index \"%s\" already contains data", RelationGetRelationName(index));
-	StartBuild(&build);
+	if (HnswOptionEfConstruction(index) < 2 * HnswOptionM(index))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("ef_construction must be greater than or equal to 2 * m")));
+	HnswInitSupport(&build.support, index);
 	StartMeta(index, MAIN_FORKNUM, build.support.dimensions);
 
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, HNSW_PROGRESS_LOAD);
-	heap_rows = table_index_build_scan(heap, index, info, true, true, BuildRow, &build, NULL);
-	if (build.memory != NULL)
-	{
-		HnswMemoryAttach(build.memory);
-		MoveToPages(&build);
-	}
+	parallel = HnswParallelBegin(&build);
+	if (parallel != NULL)
+		HnswParallelScan(parallel, &build);
 	else
-		HnswAttachPages(index, build.pages);
+		ScanAlone(&build);
+	FinishGraph(&build);
+	info->ii_BrokenHotChain |= build.state->broken_hot_chain;
+	result->heap_tuples = build.state->heap_rows;
+	result->index_tuples = (double) pg_atomic_read_u64(&build.state->rows);
+	if (parallel != NULL)
+		HnswParallelEnd(parallel);
 	if (RelationNeedsWAL(index))
 		log_newpage_range(index, MAIN_FORKNUM, 0, RelationGetNumberOfBlocks(index), true);
-
-	result = palloc0(sizeof(IndexBuildResult));
-	result->heap_tuples = heap_rows;
-	result->index_tuples = build.rows;
-	MemoryContextDelete(build.row_context);
-	MemoryContextDelete(build.graph_context);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
 	return result;
 }
 

@@ -80,6 +80,7 @@ FillRoutine(IndexAmRoutine *routine)
 	routine->amoptionalkey = true;
 	routine->amparallelvacuumoptions = VACUUM_OPTION_PARALLEL_BULKDEL;
 	routine->amkeytype = InvalidOid;
+	RagCanBuildParallel(routine);
 
 	routine->ambuild = hnswbuild;
 	routine->ambuildempty = hnswbuildempty;

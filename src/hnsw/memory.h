@@ -9,7 +9,7 @@
 
 #include "hnsw/hnsw.h"
 
-#define HNSW_MEMORY_LOCKS 1024
+#define HNSW_MEMORY_LOCKS 256
 
 /* A spinlock on a cache line of its own. */
 typedef union HnswMemoryLock
@@ -40,6 +40,8 @@ typedef struct HnswMemoryGraph
 	HnswMemoryLock locks[HNSW_MEMORY_LOCKS];
 } HnswMemoryGraph;
 
+/* Bytes that a graph of so many values of this size will hardly exceed. */
+extern double HnswMemoryNeed(int m, Size value_size, double rows);
 /* Makes an empty graph in memory of this many bytes. */
 extern void HnswMemoryInit(HnswMemoryGraph *graph, Size size);
 

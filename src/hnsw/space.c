@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "miscadmin.h"
 #include "storage/freespace.h"
 #include "storage/indexfsm.h"
@@ -18,12 +19,13 @@
 /* Only a page that is all free is recorded with so much room. */
 #define WHOLE_PAGE MaxHeapTupleSize
 
-/* The page is locked before anybody else can see it. */
+/* The page is locked before anybody else can see it. An index that nobody else knows of yet may
+ * still have several processes building it. */
 static Buffer
 ExtendIndex(Relation index, ForkNumber fork)
 {
 	Buffer		buffer;
-	bool		shared = !RELATION_IS_LOCAL(index);
+	bool		shared = !RELATION_IS_LOCAL(index) || IsInParallelMode();
 
 	if (shared)
 		LockRelationForExtension(index, ExclusiveLock);

@@ -49,6 +49,7 @@ typedef struct MemoryRows
 #define FIRST_ROWS 4
 #define MOST_ROWS 256			/* in one of them, each of which is twice the one before */
 #define NODE_ALIGNMENT 64
+#define FIRST_ROOM (1024 * 1024)	/* for what chance adds to a small graph */
 
 typedef struct MemoryStore
 {
@@ -370,6 +371,22 @@ static const HnswStoreMethods memory_methods = {
 	.replace_link = MemoryReplaceLink,
 };
 
+static Size
+NodeSize(int m, Size value_size)
+{
+	return TYPEALIGN(NODE_ALIGNMENT, sizeof(MemoryNode) + LinksSize(m, 0) + value_size);
+}
+
+double
+HnswMemoryNeed(int m, Size value_size, double rows)
+{
+	/* a node is on 1 / (m - 1) levels above 0 */
+	double		upper = (double) LinksSize(m, 1) / (m - 1);
+
+	return sizeof(HnswMemoryGraph) + NODE_ALIGNMENT + FIRST_ROOM +
+		rows * (NodeSize(m, value_size) + upper);
+}
+
 void
 HnswMemoryInit(HnswMemoryGraph *graph, Size size)
 {
@@ -460,8 +477,7 @@ HnswMemoryInsert(HnswStore *base, HnswInsertion *insertion)
 	if (graph->node_size == 0)
 	{
 		graph->value_size = insertion->form.size;
-		graph->node_size = TYPEALIGN(NODE_ALIGNMENT, sizeof(MemoryNode) + LinksSize(base->m, 0) +
-									 graph->value_size);
+		graph->node_size = NodeSize(base->m, graph->value_size);
 	}
 	fits = Reserve(store, insertion);
 	if (fits)
