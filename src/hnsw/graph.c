@@ -228,21 +228,11 @@ IsCovered(HnswStore *store, const HnswCandidate *candidate, const HnswQueue *cho
 void
 GraphSelectLinks(HnswStore *store, const HnswQueue *candidates, HnswQueue *chosen, int max)
 {
-	HnswQueue	covered;
-
-	HnswQueueInit(&covered, false, CurrentMemoryContext);
 	for (int i = 0; i < candidates->count && chosen->count < max; i++)
 	{
-		if (IsCovered(store, &candidates->items[i], chosen))
-			HnswQueueAppend(&covered, candidates->items[i]);
-		else
+		if (!IsCovered(store, &candidates->items[i], chosen))
 			HnswQueueAppend(chosen, candidates->items[i]);
 	}
-	/* a free slot is better filled with a near node than left empty */
-	for (int i = 0; i < covered.count && chosen->count < max; i++)
-		HnswQueueAppend(chosen, covered.items[i]);
-	if (covered.items != NULL)
-		pfree(covered.items);
 }
 
 void
@@ -350,6 +340,7 @@ static HnswNode
 WorstLink(HnswStore *store, HnswNode from, int level, HnswQueue *links)
 {
 	HnswNode	farthest = HNSW_NO_NODE;
+	HnswNode	last_resort = links->items[links->count - 1].node;
 
 	for (; links->count > 1; links->count--)
 	{
@@ -367,10 +358,10 @@ WorstLink(HnswStore *store, HnswNode from, int level, HnswQueue *links)
 			return last->node;
 		farthest = last->node;
 	}
-	return farthest != HNSW_NO_NODE ? farthest : links->items[0].node;
+	return farthest != HNSW_NO_NODE ? farthest : last_resort;
 }
 
-void
+bool
 GraphLinkFrom(HnswStore *store, HnswNode from, int level, HnswCandidate to, bool must)
 {
 	HnswCandidate items[HNSW_MAX_LINKS + 1];
@@ -383,19 +374,49 @@ GraphLinkFrom(HnswStore *store, HnswNode from, int level, HnswCandidate to, bool
 		CHECK_FOR_INTERRUPTS();
 		links.count = store->methods->links(store, from, level, items);
 		if (links.count == 0)
-			return;				/* the node has gone */
+			return false;		/* the node has gone */
 		if (!store->keeps_distances)
 		{
 			const void *value = store->methods->value(store, from);
 
 			if (value == NULL)
-				return;
+				return false;
 			MeasureLinks(store, value, &links);
 		}
 		if (!must)
 			items[links.count++] = to;
 		worst = WorstLink(store, from, level, &links);
-		if (worst == to.node || store->methods->replace_link(store, from, level, worst, to))
+		if (worst == to.node)
+			return false;
+		if (store->methods->replace_link(store, from, level, worst, to))
+			return true;
+	}
+	return true;
+}
+
+/*
+ * Makes sure that a path leads to a node that no neighbour would link to: from a near node
+ * with a free slot (of many at the same place, all choose the same neighbour), or else in
+ * the place of another link.
+ */
+static void
+LinkFromAny(HnswStore *store, HnswNode node, int level, const HnswInsertion *insertion)
+{
+	const HnswQueue *links = &insertion->links[level];
+	const HnswQueue *near = level == 0 ? &insertion->near : links;
+
+	for (int i = 0; i < near->count; i++)
+	{
+		HnswCandidate to = {.node = node, .distance = near->items[i].distance};
+
+		if (store->methods->add_link(store, near->items[i].node, level, to))
+			return;
+	}
+	for (int i = 0; i < links->count; i++)
+	{
+		HnswCandidate to = {.node = node, .distance = links->items[i].distance};
+
+		if (GraphLinkFrom(store, links->items[i].node, level, to, true))
 			return;
 	}
 }
@@ -407,13 +428,16 @@ Connect(HnswStore *store, HnswNode node, const HnswInsertion *insertion)
 	for (int level = 0; level <= insertion->level; level++)
 	{
 		const HnswQueue *links = &insertion->links[level];
+		bool		linked = false;
 
 		for (int i = 0; i < links->count; i++)
 		{
 			HnswCandidate to = {.node = node, .distance = links->items[i].distance};
 
-			GraphLinkFrom(store, links->items[i].node, level, to, false);
+			linked |= GraphLinkFrom(store, links->items[i].node, level, to, false);
 		}
+		if (!linked)
+			LinkFromAny(store, node, level, insertion);
 	}
 }
 

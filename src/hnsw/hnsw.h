@@ -318,8 +318,8 @@ extern void GraphSelectLinks(HnswStore *store, const HnswQueue *candidates, Hnsw
 /* Fills insertion->links and ->near; insertion->level and ->form are given. */
 extern void GraphChooseLinks(HnswStore *store, HnswInsertion *insertion, MemoryContext context);
 /* Links a node to another one. When it is full it drops its worst link for that; the new
- * one may be that, unless it must be there. */
-extern void GraphLinkFrom(HnswStore *store, HnswNode from, int level, HnswCandidate to, bool must);
+ * one may be that, unless it must be there. Is it there now? */
+extern bool GraphLinkFrom(HnswStore *store, HnswNode from, int level, HnswCandidate to, bool must);
 
 /* Does a neighbour of the node link to it, other than this one? */
 extern bool GraphHasLinkFromOther(HnswStore *store, HnswNode node, int level, HnswNode than);
