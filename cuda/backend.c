@@ -87,7 +87,7 @@ open_parts(backend_device *d)
 static void
 describe(backend_device *d)
 {
-	cudaDeviceProp properties;
+	struct cudaDeviceProp properties;
 	char		kind[256] = "device";
 	int			processors = 0;
 

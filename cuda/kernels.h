@@ -163,9 +163,6 @@ typedef struct pool_launch_args
 } pool_launch_args;
 
 extern void pool_launch(const pool_launch_args *args, cudaStream_t stream);
-/* f16 to f32 or back */
-extern void widen_launch(float *out, const device_half *in, size_t count, cudaStream_t stream);
-extern void narrow_launch(device_half *out, const float *in, size_t count, cudaStream_t stream);
 
 /* gemv.cu, gemv_quant.cu, dequantize.cu: out = epilogue(in . w^T + bias), rows <= GEMV_ROWS */
 extern void gemv_launch(const device_half *weight, int outputs, int columns, const device_half *in,

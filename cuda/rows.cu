@@ -186,29 +186,3 @@ pool_launch(const pool_launch_args *args, cudaStream_t stream)
 	if (args->sequences > 0)
 		LAUNCH((pool_kernel), args->sequences, ROW_THREADS, 0, stream, *args);
 }
-
-template <typename TO, typename FROM>
-static __global__ void __launch_bounds__(ROW_THREADS, 1)
-convert_kernel(TO *out, const FROM *in, size_t count)
-{
-	size_t		i = (size_t) blockIdx.x * ROW_THREADS + threadIdx.x;
-
-	if (i < count)
-		store_as(&out[i], to_float(in[i]));
-}
-
-extern "C" void
-widen_launch(float *out, const device_half *in, size_t count, cudaStream_t stream)
-{
-	if (count > 0)
-		LAUNCH((convert_kernel<float, __half>), blocks_for(count), ROW_THREADS, 0, stream, out, in,
-			   count);
-}
-
-extern "C" void
-narrow_launch(device_half *out, const float *in, size_t count, cudaStream_t stream)
-{
-	if (count > 0)
-		LAUNCH((convert_kernel<__half, float>), blocks_for(count), ROW_THREADS, 0, stream, out, in,
-			   count);
-}

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "cuda/device.h"
-#include "engine/cpu/half.h"
+#include "simd/half.h"
 #include "engine/cpu/raw_block.h"
 
 #define BLOCK 32

@@ -309,7 +309,8 @@ sampler_pick(float *logits, int vocab, const sampler_params *params, sampler_can
 			collect_first(logits, vocab, params->top_k, scratch) :
 			collect_all(logits, vocab, scratch);
 
-		if (params->top_p < 1)
+		/* also the order that is drawn in, which top_k alone leaves open: the least first */
+		if (params->top_p < 1 || params->top_k > 0)
 			n = keep_top_p(scratch, n, max, params);
 		if (params->min_p > 0)
 			n = keep_min_p(scratch, n, max, params);

@@ -6,7 +6,9 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "emulated.h"
+#include "engine/backend.h"
+
+extern const backend_ops *rag_backend(void);
 
 #define GOLDEN_BACKEND (on_cuda ? rag_backend() : backend_cpu())
 static bool on_cuda;

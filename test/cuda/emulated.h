@@ -1,26 +1,143 @@
 /*
- * emulated.h: what the tests of the CUDA backend share: the backend itself, linked in, and devices.
+ * emulated.h: what the tests of the CUDA backend share: the backend, linked in, buffers of f16, and the
+ * same test in each order in which the threads of a block may run.
  */
 #ifndef RAG_TEST_EMULATED_H
 #define RAG_TEST_EMULATED_H
 
+#include <math.h>
+
+#include "cuda/device.h"
 #include "emulator.h"
-#include "engine/backend.h"
+#include "tap.h"
+#include "tensors.h"
 
 extern const backend_ops *rag_backend(void);
 
-/* Calls test once for each order in which the threads of a block may run. */
+static const int awkward_rows[] = {1, 2, 3, 4, 5, 15, 16, 17, 33};
+
+/* What came out of the test so far, as a number. */
+static uint64_t emulated_hash;
+
 __attribute__((unused))
 static void
-emulated_each_order(void (*test) (const char *order))
+emulated_note(const void *data, size_t bytes)
+{
+	for (size_t i = 0; i < bytes; i++)
+		emulated_hash = (emulated_hash ^ ((const unsigned char *) data)[i]) * 0x100000001B3u;
+}
+
+/* Runs test(device) in three orders of the threads: the same must come out. */
+__attribute__((unused))
+static void
+emulated_each_order(void (*test) (backend_device *d, const char *order))
 {
 	static const char *const names[] = {"forward", "reverse", "random"};
+	uint64_t	hash[3];
 
 	for (int order = EMULATOR_FORWARD; order <= EMULATOR_RANDOM; order++)
 	{
+		engine_error error;
+		backend_device *d = rag_backend()->open(&(backend_config) {0}, &error);
+
+		if (!ok(d != NULL, "%s: open", names[order]))
+			return;
 		emulator_set_order((emulator_order) order, 1);
-		test(names[order]);
+		emulated_hash = 0xCBF29CE484222325u;
+		test_state = 88172645463325252u;
+		test(d, names[order]);
+		hash[order] = emulated_hash;
+		rag_backend()->close(d);
 	}
+	ok(hash[0] == hash[1] && hash[0] == hash[2], "the same bits in each order of the threads");
+}
+
+/* Floats that f16 holds exactly. */
+__attribute__((unused))
+static void
+emulated_fill(float *x, size_t n, float size)
+{
+	for (size_t i = 0; i < n; i++)
+		x[i] = half_to_float(half_from_float(test_float() * size));
+}
+
+/* A buffer with these elements, or NaNs if there are none. */
+__attribute__((unused))
+static backend_buffer *
+emulated_buffer(backend_device *d, backend_element element, const float *data, size_t n)
+{
+	backend_buffer *b = rag_backend()->alloc(d, element, n);
+	uint16_t   *half = malloc(n * sizeof(uint16_t));
+
+	for (size_t i = 0; data != NULL && i < n; i++)
+		half[i] = half_from_float(data[i]);
+	if (data != NULL)
+		cudaMemcpyAsync(b->data, element == BACKEND_F32 ? (const void *) data : half,
+						n * (element == BACKEND_F32 ? 4 : 2), cudaMemcpyHostToDevice, d->compute);
+	cudaStreamSynchronize(d->compute);
+	free(half);
+	return b;
+}
+
+/* The elements of a buffer, and a note of them. */
+__attribute__((unused))
+static void
+emulated_get(backend_device *d, const backend_buffer *b, float *data, size_t n)
+{
+	uint16_t   *half = malloc(n * sizeof(uint16_t));
+
+	cudaMemcpyAsync(b->element == BACKEND_F32 ? (void *) data : half, b->data,
+					n * (b->element == BACKEND_F32 ? 4 : 2), cudaMemcpyDeviceToHost, d->compute);
+	cudaStreamSynchronize(d->compute);
+	for (size_t i = 0; b->element != BACKEND_F32 && i < n; i++)
+		data[i] = half_to_float(half[i]);
+	free(half);
+	emulated_note(data, n * sizeof(float));
+}
+
+/* A step without a cache, of one sequence; its operations are the caller's. */
+__attribute__((unused))
+static bool
+emulated_begin(backend_device *d, int rows)
+{
+	static int32_t zeros[4096];
+	static int32_t counted[4096];
+	int32_t		start[2] = {0, rows};
+	backend_batch batch = {.rows = rows,.tokens = zeros,.positions = counted,.sequences = 1,
+	.start = start};
+
+	for (int i = 0; i < rows; i++)
+		counted[i] = i;
+	return rag_backend()->begin_step(d, &batch) == ENGINE_OK;
+}
+
+__attribute__((unused))
+static bool
+emulated_end(backend_device *d)
+{
+	return rag_backend()->end_step(d) == ENGINE_OK && rag_backend()->sync(d) == ENGINE_OK;
+}
+
+/* One rounding of an intermediate result and one of the result to f16. */
+#define F16_ERROR 1.5e-3
+#define F32_ERROR 1e-5
+
+/* Greatest difference, in units of what is allowed: `absolute` and, of the number, `relative`. NaN is infinite. */
+__attribute__((unused))
+static double
+emulated_error(const float *got, const double *expected, size_t n, double absolute, double relative)
+{
+	double		worst = 0;
+
+	for (size_t i = 0; i < n; i++)
+	{
+		double		e = fabs(got[i] - expected[i]) / (absolute + relative * fabs(expected[i]));
+
+		worst = e > worst ? e : worst;
+		if (isnan(e))
+			return INFINITY;
+	}
+	return worst;
 }
 
 #endif							/* RAG_TEST_EMULATED_H */
