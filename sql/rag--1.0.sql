@@ -1356,19 +1356,24 @@ COMMENT ON FUNCTION generate_stream(json, text, text, int, double precision, dou
 -- What the models are doing
 
 CREATE FUNCTION rag.stat_get_activity(
-		OUT pid int, OUT datid oid, OUT usesysid oid, OUT request text, OUT model text, OUT started timestamptz,
-		OUT requests bigint, OUT finished bigint, OUT prompt_tokens bigint, OUT generated_tokens bigint)
+		OUT pid int, OUT datid oid, OUT usesysid oid, OUT request text, OUT model text, OUT state text, OUT started timestamptz,
+		OUT requests bigint, OUT finished bigint, OUT running bigint, OUT prompt_tokens bigint, OUT cached_tokens bigint,
+		OUT generated_tokens bigint, OUT queue_ms double precision, OUT compute_ms double precision)
 	RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'rag_stat_get_activity' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10;
 COMMENT ON FUNCTION rag.stat_get_activity() IS 'Calls of models that are running, for rag.stat_activity';
 
 CREATE VIEW rag.stat_activity AS
-	SELECT a.pid, d.datname, r.rolname AS usename, a.request, a.model, a.started, a.requests, a.finished,
-		   a.prompt_tokens, a.generated_tokens
+	SELECT a.pid, d.datname, r.rolname AS usename, a.request, a.model, a.state, a.started, a.requests, a.finished, a.running,
+		   a.prompt_tokens, a.cached_tokens, a.generated_tokens, a.queue_ms, a.compute_ms
 	FROM rag.stat_get_activity() a
 	LEFT JOIN pg_catalog.pg_database d ON d.oid OPERATOR(pg_catalog.=) a.datid
 	LEFT JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) a.usesysid;
 COMMENT ON VIEW rag.stat_activity IS 'Calls of models that are running on this server';
+COMMENT ON COLUMN rag.stat_activity.state IS 'running; waiting for its turn; loading a model; idle: every request is answered';
+COMMENT ON COLUMN rag.stat_activity.requests IS 'Requests of the call so far; finished are answered, running the engine has begun';
+COMMENT ON COLUMN rag.stat_activity.queue_ms IS 'Time until its requests began, added up';
+COMMENT ON COLUMN rag.stat_activity.compute_ms IS 'Time since they began, added up';
 GRANT SELECT ON rag.stat_activity TO PUBLIC;
 
 CREATE FUNCTION rag.stat_engine(OUT worker_pid int, OUT engine_pid int)
@@ -1381,16 +1386,57 @@ COMMENT ON FUNCTION rag.engine_statistics() IS 'What the model engine says of it
 REVOKE EXECUTE ON FUNCTION rag.engine_statistics() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION rag.engine_statistics() TO rag_admin, pg_read_all_stats;
 
+CREATE FUNCTION rag.latency_quantile(counts bigint[], q double precision) RETURNS double precision
+	AS 'MODULE_PATHNAME', 'rag_latency_quantile' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION rag.latency_quantile(bigint[], double precision) IS
+	'Milliseconds below which a part of a histogram of rag.stat_model lies; its bounds are 1, 2, 5, 10 ... 50000 ms';
+
+CREATE FUNCTION rag.stat_reset() RETURNS void
+	AS 'MODULE_PATHNAME', 'rag_stat_reset' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION rag.stat_reset() IS 'Lets the counts of rag.stat_model and rag.stat_role begin anew';
+REVOKE EXECUTE ON FUNCTION rag.stat_reset() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION rag.stat_reset() TO rag_admin;
+
 CREATE VIEW rag.stat_model AS
-	SELECT m.name, s.kind, s.architecture, s.state, s.memory_bytes, s.running, s.waiting, s.requests,
-		   s.prompt_tokens, s.generated_tokens, s.embedded_tokens, s.steps, s.preemptions, s.kv_blocks, s.kv_blocks_used,
-		   s.kv_block_tokens, s.prefix_hit_tokens, s.prefix_query_tokens, s.compute_us
+	SELECT m.name, s.kind, s.architecture, s.state,
+		   pg_catalog.round((100 OPERATOR(pg_catalog.*) s.loaded_bytes) OPERATOR(pg_catalog./)
+							NULLIF(s.load_bytes, 0), 1) AS loaded_percent,
+		   s.memory_bytes, s.running, s.waiting, s.requests,
+		   s.prompt_tokens, s.generated_tokens, s.embedded_tokens, s.tokens_per_second, s.steps,
+		   pg_catalog.round(s.batched_sequences OPERATOR(pg_catalog./) NULLIF(s.steps, 0), 2) AS batch_size,
+		   s.preemptions, s.kv_blocks, s.kv_blocks_used,
+		   s.kv_block_tokens, s.prefix_hit_tokens, s.prefix_query_tokens,
+		   pg_catalog.round(s.prefix_hit_tokens OPERATOR(pg_catalog./) NULLIF(s.prefix_query_tokens, 0), 4) AS prefix_hit_rate,
+		   s.drafted_tokens, s.accepted_tokens, s.compute_us,
+		   rag.latency_quantile(s.first_token, 0.5) AS first_token_p50_ms,
+		   rag.latency_quantile(s.first_token, 0.99) AS first_token_p99_ms,
+		   rag.latency_quantile(s.token, 0.5) AS token_p50_ms, rag.latency_quantile(s.token, 0.99) AS token_p99_ms,
+		   s.first_token AS first_token_histogram, s.token AS token_histogram
 	FROM pg_catalog.jsonb_to_recordset(rag.engine_statistics() OPERATOR(pg_catalog.->) 'models') AS s(
-		uri text, options text, kind text, architecture text, state text, memory_bytes bigint, running bigint, waiting bigint,
-		requests bigint, prompt_tokens bigint, generated_tokens bigint, embedded_tokens bigint, steps bigint,
-		preemptions bigint, kv_blocks bigint, kv_blocks_used bigint, kv_block_tokens bigint, prefix_hit_tokens bigint,
-		prefix_query_tokens bigint, compute_us bigint)
+		uri text, options text, kind text, architecture text, state text, load_bytes numeric, loaded_bytes numeric,
+		memory_bytes bigint, running bigint, waiting bigint,
+		requests bigint, prompt_tokens bigint, generated_tokens bigint, embedded_tokens bigint, tokens_per_second double precision,
+		steps numeric, batched_sequences numeric, preemptions bigint, kv_blocks bigint, kv_blocks_used bigint, kv_block_tokens bigint,
+		prefix_hit_tokens numeric, prefix_query_tokens numeric, drafted_tokens bigint, accepted_tokens bigint, compute_us bigint,
+		first_token bigint[], token bigint[])
 	LEFT JOIN rag.model m ON m.uri OPERATOR(pg_catalog.=) s.uri
 		AND m.options::pg_catalog.text OPERATOR(pg_catalog.=) s.options;
 COMMENT ON VIEW rag.stat_model IS 'Models in the engine''s memory; without a name if this database does not have them';
+COMMENT ON COLUMN rag.stat_model.tokens_per_second IS 'Tokens generated, or embedded, in the last ten seconds';
+COMMENT ON COLUMN rag.stat_model.batch_size IS 'Sequences of a step, on average';
+COMMENT ON COLUMN rag.stat_model.drafted_tokens IS 'Guesses at the next tokens; accepted_tokens of them were right';
+COMMENT ON COLUMN rag.stat_model.first_token_histogram IS 'Requests by the time to their first token, for rag.latency_quantile()';
+COMMENT ON COLUMN rag.stat_model.token_histogram IS 'Tokens by the time from the one before, for rag.latency_quantile()';
 GRANT SELECT ON rag.stat_model TO rag_admin, pg_read_all_stats;
+
+CREATE VIEW rag.stat_role AS
+	SELECT r.rolname AS usename, s.waiting, s.running, s.held_tokens, s.requests, s.prompt_tokens, s.cached_tokens,
+		   s.generated_tokens, s.queue_us OPERATOR(pg_catalog./) 1000 AS queue_ms,
+		   s.compute_us OPERATOR(pg_catalog./) 1000 AS compute_ms
+	FROM pg_catalog.jsonb_to_recordset(rag.engine_statistics() OPERATOR(pg_catalog.->) 'roles') AS s(
+		role pg_catalog.oid, waiting bigint, running bigint, held_tokens bigint, requests bigint, prompt_tokens bigint,
+		cached_tokens bigint, generated_tokens bigint, queue_us double precision, compute_us double precision)
+	LEFT JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) s.role;
+COMMENT ON VIEW rag.stat_role IS 'What each role has asked of models, and what it holds of them; the role is the one that a session logged in as';
+COMMENT ON COLUMN rag.stat_role.held_tokens IS 'Tokens of its running requests, which rag.role_max_tokens limits';
+GRANT SELECT ON rag.stat_role TO rag_admin, pg_read_all_stats;

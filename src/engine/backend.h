@@ -33,7 +33,7 @@
 #include "engine/model.h"
 #include "engine/sampler.h"
 
-#define BACKEND_ABI_VERSION 1
+#define BACKEND_ABI_VERSION 2
 
 typedef struct backend_device backend_device;
 typedef struct backend_buffer backend_buffer;	/* rows of elements on the device */
@@ -53,6 +53,7 @@ typedef struct backend_info
 	uint64_t	memory_free;	/* bytes that may be used for weights, KV and buffers */
 	int			kv_bytes;		/* bytes of one cached key or value element */
 	bool		dedicated;		/* the memory is for models: a cache may take what is left */
+	int			threads;		/* that compute; 0 where that makes no sense */
 } backend_info;
 
 typedef enum backend_element

@@ -23,6 +23,13 @@ note_start(loaded_model *m, uint64_t now)
 	}
 }
 
+static void
+note_batch(loaded_model *m)
+{
+	m->statistics.batched_sequences += (uint64_t) m->batch.sequences;
+	m->statistics.batched_rows += (uint64_t) m->batch.rows;
+}
+
 /* A step that failed: its requests get the error; the cache holds nothing to rely on. */
 static void
 fail_members(loaded_model *m, const engine_error *error)
@@ -106,12 +113,15 @@ compute_encoder(loaded_model *m)
 		return false;
 	begun = engine_now();
 	note_start(m, begun);
+	note_batch(m);
 	if (!graph_encode(m->graph, &m->batch, m->vectors, &error))
 	{
 		fail_members(m, &error);
 		return true;
 	}
-	pace_note(&m->pace, 0, m->batch.rows, engine_now() - begun);
+	m->step_us = engine_now();
+	pace_note(&m->pace, 0, m->batch.rows, m->step_us - begun);
+	rate_add(&m->statistics.rate, m->step_us, (uint64_t) m->batch.rows);
 	count = m->batch.sequences;
 	for (int i = 0; i < count; i++)
 		queue_remove(m->members[i]);
@@ -212,7 +222,7 @@ take_token(loaded_model *m, sequence *s, int32_t token)
 	request    *r = s->owner;
 
 	if (r->usage.completion_tokens++ == 0)
-		r->usage.prompt_us = engine_now() - r->started_us;
+		r->usage.prompt_us = m->step_us - r->started_us;
 	m->statistics.generated_tokens++;
 	if (tokenizer_is_end(m->tokenizer, token))
 	{
@@ -268,6 +278,20 @@ trim_blocks(loaded_model *m, sequence *s)
 		kv_release(m->kv, s->blocks[--s->block_count]);
 }
 
+/* So many tokens of s are there now. */
+static void
+note_latency(loaded_model *m, sequence *s, int tokens)
+{
+	loaded_statistics *statistics = &m->statistics;
+
+	if (s->last_us == 0)
+		histogram_add(&statistics->first_token, m->step_us - s->owner->arrived_us, 1);
+	else
+		histogram_add(&statistics->token, (m->step_us - s->last_us) / (uint64_t) tokens, (uint64_t) tokens);
+	s->last_us = m->step_us;
+	rate_add(&statistics->rate, m->step_us, (uint64_t) tokens);
+}
+
 /*
  * The token after the last one; after it, if it is what was guessed, the one after that, and so
  * on. The keys and values of wrong guesses stay where they are until those of the right tokens
@@ -287,6 +311,7 @@ take_tokens(loaded_model *m, sequence *s, const sampler_result *results)
 		speculate_note(&m->speculation, drafted, right);
 		m->statistics.accepted_tokens += (uint64_t) right;
 	}
+	note_latency(m, s, right + 1);
 	for (int i = 0; i <= right; i++)
 	{
 		/* the token before was a guess, whose row this step has computed */
@@ -311,12 +336,14 @@ compute_decoder(loaded_model *m)
 		return false;
 	begun = engine_now();
 	note_start(m, begun);
+	note_batch(m);
 	if (!graph_decode(m->graph, &m->batch, &m->outputs, &error))
 	{
 		fail_members(m, &error);
 		return true;
 	}
-	pace_note(&m->pace, m->decode_rows, m->batch.rows - m->decode_rows, engine_now() - begun);
+	m->step_us = engine_now();
+	pace_note(&m->pace, m->decode_rows, m->batch.rows - m->decode_rows, m->step_us - begun);
 	count = m->batch.sequences;
 	for (int i = 0; i < count; i++)
 	{
@@ -348,8 +375,8 @@ compute_step(loaded_model *m)
 	computed = m->kv ? compute_decoder(m) : compute_encoder(m);
 	if (computed)
 	{
-		m->statistics.steps++;
 		m->clock++;
+		m->statistics.steps++;
 		m->statistics.compute_us += engine_now() - before;
 	}
 	loaded_leave(m);

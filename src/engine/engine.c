@@ -51,6 +51,7 @@ engine_open(const engine_config *config, engine_error *error)
 	}
 	e->device.ops->info(e->device.device, &info);
 	strncpy(e->device_name, info.device, sizeof(e->device_name) - 1);
+	e->threads = info.threads;
 	return e;
 }
 
@@ -59,7 +60,11 @@ engine_close(engine *e)
 {
 	if (e == NULL)
 		return;
-	/* first: no job may touch what is freed below */
+	/* first: no job may touch what is freed below, nor go on for long */
+	for (request *r = e->first; r; r = r->next)
+		r->canceled = true;
+	for (loaded_model *m = e->models; m; m = m->next)
+		m->progress.stop = true;
 	jobs_close(e->jobs);
 	while (e->first)
 	{
@@ -127,6 +132,14 @@ engine_answer_error(engine *e, uint64_t id, const engine_error *error)
 	protocol_begin(&e->output, PROTOCOL_ERROR, id);
 	protocol_put_u32(&e->output, (uint32_t) error->code);
 	protocol_put_string(&e->output, error->message, strlen(error->message));
+	protocol_end(&e->output);
+}
+
+void
+engine_answer_done(engine *e, uint64_t id, const protocol_usage *usage)
+{
+	protocol_begin(&e->output, PROTOCOL_DONE, id);
+	protocol_put_usage(&e->output, usage);
 	protocol_end(&e->output);
 }
 
@@ -463,6 +476,13 @@ engine_submit(engine *e, uint32_t type, uint64_t id, const char *payload, size_t
 		case PROTOCOL_STATS:
 			statistics_write(e, id);
 			break;
+		case PROTOCOL_RESET:
+			statistics_reset(e);
+			engine_answer_done(e, id, &(protocol_usage) {0});
+			break;
+		case PROTOCOL_PING:
+			engine_answer_done(e, id, &(protocol_usage) {0});
+			break;
 		default:
 			good = engine_fail(&error, ENGINE_PROTOCOL, "unrecognized request type %u", type);
 	}
@@ -505,5 +525,6 @@ engine_step(engine *e)
 		/* the step may free m, if it finishes the last request of a model that is to go */
 		computed |= compute_step(m);
 	}
+	statistics_progress(e);
 	return computed;
 }

@@ -9,6 +9,7 @@
  *   roles.c       what each role holds, and its limits
  *   schedule.c    which sequences a step computes
  *   speculate.c   guesses at the next tokens
+ *   meter.c       histograms and rates
  *   pace.c        how much of a prompt goes into a step
  *   compute.c     one step of one model, and what comes of it
  *   statistics.c  the STATISTICS document
@@ -26,6 +27,7 @@
 #include "engine/graph.h"
 #include "engine/jobs.h"
 #include "engine/kv.h"
+#include "engine/meter.h"
 #include "engine/pace.h"
 #include "engine/speculate.h"
 #include "engine/text_output.h"
@@ -72,6 +74,7 @@ struct sequence
 	int32_t    *seen;			/* with penalties: distinct ids, ascending ... */
 	int32_t    *seen_output;	/* ... and how often each was generated */
 	text_output output;
+	uint64_t	last_us;		/* when it got its last token; 0: none yet */
 };
 
 struct sequence_queue
@@ -178,10 +181,15 @@ typedef struct loaded_statistics
 	uint64_t	prefix_hit_tokens;
 	uint64_t	prefix_query_tokens;
 	uint64_t	steps;
+	uint64_t	batched_sequences;	/* of all steps */
+	uint64_t	batched_rows;
 	uint64_t	preemptions;
 	uint64_t	drafted_tokens;
 	uint64_t	accepted_tokens;
 	uint64_t	compute_us;
+	histogram	first_token;	/* from a request's arrival */
+	histogram	token;			/* from one token to the next */
+	rate		rate;			/* tokens generated or embedded */
 } loaded_statistics;
 
 struct loaded_model
@@ -194,6 +202,7 @@ struct loaded_model
 	char	   *options_text;
 	engine_error error;
 	bool		failed;
+	graph_progress progress;	/* of its load */
 	bool		unloading;
 	uint64_t	unload;			/* if so, for this request, which waits for the last user */
 	int			users;			/* what holds it: requests, its load, a step */
@@ -213,6 +222,7 @@ struct loaded_model
 	/* the next step, built here */
 	sequence_queue waiting;
 	sequence_queue running;
+	uint64_t	step_us;		/* when the last step was computed */
 	pace		pace;
 	speculation speculation;	/* of all sequences */
 	int			max_rows;
@@ -239,6 +249,7 @@ struct engine
 	void	   *device_library;
 	char		device_note[ENGINE_MESSAGE_SIZE];
 	char		device_lost[ENGINE_MESSAGE_SIZE];
+	int			threads;		/* that compute */
 	jobs	   *jobs;
 	loaded_model *models;
 	request    *first;
@@ -246,6 +257,7 @@ struct engine
 	int			request_count;
 	int			queued;			/* of them, not begun */
 	size_t		taken;			/* bytes of requests since the last step */
+	uint64_t	progress_us;	/* of the last PROGRESS */
 	bool		unprepared;		/* some whose model is there may wait to be prepared */
 	role_account *roles;
 	int			role_count;
@@ -304,11 +316,16 @@ extern bool compute_step(loaded_model *m);
 /* engine.c */
 extern uint64_t engine_now(void);	/* microseconds */
 extern void engine_answer_error(engine *e, uint64_t id, const engine_error *error);
+extern void engine_answer_done(engine *e, uint64_t id, const protocol_usage *usage);
 extern void request_fail(request *r, const engine_error *error);
 extern void request_finish(request *r);
 extern void engine_model_ready(loaded_model *m);
 
 /* statistics.c */
 extern void statistics_write(engine *e, uint64_t id);
+/* Counts begin anew; what runs goes on. */
+extern void statistics_reset(engine *e);
+/* PROGRESS, when there are requests that have begun and the last one is some time ago. */
+extern void statistics_progress(engine *e);
 
 #endif							/* RAG_ENGINE_ENGINE_PRIVATE_H */

@@ -11,6 +11,8 @@
 #ifndef RAG_ENGINE_GRAPH_H
 #define RAG_ENGINE_GRAPH_H
 
+#include <stdatomic.h>
+
 #include "engine/backend.h"
 
 typedef struct graph graph;
@@ -20,6 +22,14 @@ typedef struct graph_device
 	const backend_ops *ops;
 	backend_device *device;
 } graph_device;
+
+/* How far graph_open has come, for other threads, and their wish that it stops. */
+typedef struct graph_progress
+{
+	atomic_ullong total;		/* bytes of weights; the caller's */
+	atomic_ullong loaded;
+	atomic_bool stop;			/* then it fails with ENGINE_CANCELED */
+} graph_progress;
 
 typedef struct graph_limits
 {
@@ -31,6 +41,7 @@ typedef struct graph_limits
 	bool		kv_f32;			/* with f32 elements: twice the memory of the usual f16 */
 	bool		int8_weights;	/* matrices of floats become 8-bit ones (Q8_0) */
 	model_pooling pooling;		/* BERT */
+	graph_progress *progress;	/* or NULL */
 } graph_limits;
 
 /* The rows whose next token is wanted, and how to choose it. */

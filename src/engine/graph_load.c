@@ -89,6 +89,15 @@ load_norm(graph *g, const model *m, tensor_role weight, tensor_role bias, int la
 		(bias == TENSOR_ROLES || load_vectors(g, m, &bias, 1, layer, &out->bias, error));
 }
 
+static bool
+may_go_on(const graph *g, engine_error *error)
+{
+	const graph_progress *progress = g->limits.progress;
+
+	return progress == NULL || !progress->stop ||
+		engine_fail(error, ENGINE_CANCELED, "loading the model was stopped");
+}
+
 static backend_weight *
 load_weight(graph *g, const model *m, const tensor_role *roles, int count, int layer,
 			backend_weight_use use, engine_error *error)
@@ -96,11 +105,15 @@ load_weight(graph *g, const model *m, const tensor_role *roles, int count, int l
 	const model_tensor *parts[3];
 	model_tensor quantized[3];
 	backend_weight *weight = NULL;
+	uint64_t	bytes = 0;		/* of the file */
 	int			n = 0;			/* parts that are ready */
 
+	if (!may_go_on(g, error))
+		return NULL;
 	for (; n < count; n++)
 	{
 		parts[n] = model_get_tensor(m, roles[n], layer);
+		bytes += parts[n]->bytes;
 		if (g->limits.int8_weights && use == WEIGHT_LINEAR && tensor_is_float(parts[n]) &&
 			parts[n]->columns % tensor_type_get(TYPE_Q8_0)->block_elements == 0)
 		{
@@ -117,6 +130,8 @@ load_weight(graph *g, const model *m, const tensor_role *roles, int count, int l
 		if (parts[n] == &quantized[n])
 			free((void *) quantized[n].data);
 	}
+	if (g->limits.progress)
+		g->limits.progress->loaded += bytes;
 	return weight;
 }
 

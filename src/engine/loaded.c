@@ -147,6 +147,7 @@ check_memory(loaded_model *m, const graph_limits *limits, engine_error *error)
 
 	device->ops->info(device->device, &info);
 	m->info.parameters = count_parameters(m->files, &weights);
+	m->progress.total = weights;
 	cache = (uint64_t) limits->kv_blocks * KV_BLOCK_SIZE * token_bytes(m, limits, &info);
 	if (weights + cache <= info.memory_free)
 		return true;
@@ -243,10 +244,12 @@ load(loaded_model *m, engine_error *error)
 		return engine_fail(error, ENGINE_UNSUPPORTED,
 						   "the model's classifier has %d labels, but a reranker has one",
 						   model_get_config(m->files)->labels);
+	limits.progress = &m->progress;
 	m->has_chat = chat_format_of(m->tokenizer, &m->chat, &m->chat_error);
 	m->graph = graph_open(&m->engine->device, m->files, &limits, error);
 	if (m->graph == NULL)
 		return false;
+	m->progress.loaded = m->progress.total;
 	if (limits.kv_blocks > 0)
 	{
 		m->kv = kv_open(limits.kv_blocks, error);
@@ -330,11 +333,7 @@ loaded_leave(loaded_model *m)
 	if (--m->users > 0 || !(m->unloading || m->failed))
 		return;
 	if (m->unloading)
-	{
-		protocol_begin(&e->output, PROTOCOL_DONE, m->unload);
-		protocol_put_usage(&e->output, &(protocol_usage) {0});
-		protocol_end(&e->output);
-	}
+		engine_answer_done(e, m->unload, &(protocol_usage) {0});
 	forget(m);
 }
 

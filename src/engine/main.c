@@ -2,7 +2,7 @@
  * main.c: rag-engine, the process that holds the models.
  *
  *     rag-engine [--threads N] [--device auto|cpu|cuda] [--max-batched-tokens N] [--max-queue N]
- *                [--max-slowdown F] [--cuda-device N] [--gpu-memory-utilization X]
+ *                [--max-slowdown F] [--progress MS] [--cuda-device N] [--gpu-memory-utilization X]
  *
  * Serves the frames of protocol.h on descriptor 0, a stream socket, until that is
  * closed; what it has to say besides goes to standard error. It lives apart from
@@ -90,6 +90,8 @@ parse_arguments(int argc, char **argv, engine_config *out)
 			good = parse_device(value, &out->device);
 		else if (strcmp(argv[i], "--max-batched-tokens") == 0)
 			good = parse_number(value, 0, 1 << 20, &out->max_num_batched_tokens);
+		else if (strcmp(argv[i], "--progress") == 0)
+			good = parse_number(value, 0, 3600000, &out->progress_ms);
 		else if (strcmp(argv[i], "--max-slowdown") == 0)
 			good = parse_slowdown(value, &out->max_slowdown);
 		else if (strcmp(argv[i], "--max-queue") == 0)
@@ -158,7 +160,7 @@ main(int argc, char **argv)
 	if (!parse_arguments(argc, argv, &config))
 	{
 		fprintf(stderr, "usage: rag-engine [--threads N] [--device auto|cpu|cuda] [--max-batched-tokens N]\n"
-				"                  [--max-queue N] [--max-slowdown F] [--cuda-device N]\n"
+				"                  [--max-queue N] [--max-slowdown F] [--progress MS] [--cuda-device N]\n"
 				"                  [--gpu-memory-utilization X]\n");
 		return 2;
 	}

@@ -16,9 +16,10 @@
  * prints.
  *
  * The worker starts "rag-engine --threads N --device auto|cpu|cuda --max-batched-tokens N
- * --max-queue N" (0: the engine's own choice) with the stream as descriptor 0; what it writes on its
- * standard output or error becomes lines of the server's log. The first frame is HELLO,
- * or ERROR of request 0 if it cannot begin. It ends at the end of the stream.
+ * --max-queue N --max-slowdown F --progress MS" (0: the engine's own choice; no progress) with
+ * the stream as descriptor 0; what it writes on its standard output or error becomes lines of
+ * the server's log. The first frame is HELLO, or ERROR of request 0 if it cannot begin. It ends at
+ * the end of the stream.
  *
  * A string is u32 length and bytes (no NUL). Request numbers are the caller's;
  * frames of one request arrive in order, those of different requests interleave.
@@ -34,7 +35,10 @@
  *   GENERATE model, caller, sampling,        PIECE ... then DONE usage | ERROR
  *           messages
  *   CANCEL  (request: which)                 ERROR canceled, if it was still running
- *   STATS                                    STATS text (JSON, below)
+ *   STATS                                    STATISTICS text (JSON, below)
+ *   RESET                                    DONE: what STATS counts begins anew
+ *   PING                                     DONE, after the step that runs
+ * With --progress, while requests run:         PROGRESS (of request 0) u32 n, n protocol_progress: all that have begun
  * A model not loaded yet is loaded first; requests to other models go on meanwhile.
  */
 #ifndef RAG_ENGINE_PROTOCOL_H
@@ -59,6 +63,8 @@ typedef enum protocol_type
 	PROTOCOL_GENERATE = 6,
 	PROTOCOL_CANCEL = 7,
 	PROTOCOL_STATS = 8,
+	PROTOCOL_RESET = 9,
+	PROTOCOL_PING = 10,
 	/* engine to caller */
 	PROTOCOL_HELLO = 64,		/* u32 version, string device: the first frame, request 0 */
 	PROTOCOL_LOADED = 65,		/* protocol_model_info */
@@ -67,7 +73,8 @@ typedef enum protocol_type
 	PROTOCOL_PIECE = 68,		/* string: whole UTF-8 characters, stop strings held back */
 	PROTOCOL_STATISTICS = 69,	/* string: JSON */
 	PROTOCOL_DONE = 70,			/* protocol_usage; the request is over */
-	PROTOCOL_ERROR = 71			/* u32 engine_code, string message; the request is over */
+	PROTOCOL_ERROR = 71,		/* u32 engine_code, string message; the request is over */
+	PROTOCOL_PROGRESS = 72
 } protocol_type;
 
 typedef struct protocol_header
@@ -133,6 +140,13 @@ typedef struct protocol_usage
 	uint64_t	prompt_us;		/* from the first step to the first token */
 	uint64_t	compute_us;		/* from the first step to the end */
 } protocol_usage;
+
+/* A request that has begun and goes on. */
+typedef struct protocol_progress
+{
+	uint64_t	request;
+	protocol_usage usage;		/* so far */
+} protocol_progress;
 
 #define PROTOCOL_MAX_STOPS 16
 
@@ -229,9 +243,11 @@ extern void protocol_get_message(protocol_reader *r, protocol_message *message);
 /* True if nothing failed and everything was read. */
 extern bool protocol_finish_read(const protocol_reader *r);
 
-/* STATISTICS: {"device": text, "threads": n, "models": [{"uri", "options", "name", "architecture", "kind",
- * "state": "loading"|"ready", "memory_bytes", "kv_blocks", "kv_blocks_used", "kv_block_tokens", "prefix_hit_tokens",
+/* STATISTICS: {"device": text, "threads": n, "latency_ms": [bounds], "models": [{"uri", "options", "name", "architecture",
+ * "kind", "state": "loading"|"ready", "load_bytes", "loaded_bytes", "memory_bytes", "kv_blocks", "kv_blocks_used", "kv_block_tokens", "prefix_hit_tokens",
  * "prefix_query_tokens", "running", "waiting", "requests", "prompt_tokens", "generated_tokens",
- * "embedded_tokens", "steps", "preemptions", "drafted_tokens", "accepted_tokens", "compute_us"}]} */
+ * "embedded_tokens", "steps", "batched_sequences", "batched_rows", "preemptions", "drafted_tokens", "accepted_tokens",
+ * "compute_us", "tokens_per_second", "first_token": [counts], "token": [counts]}], "roles": [{"role", "waiting", "running",
+ * "held_tokens", "requests", "prompt_tokens", "cached_tokens", "generated_tokens", "queue_us", "compute_us"}]} */
 
 #endif							/* RAG_ENGINE_PROTOCOL_H */

@@ -44,10 +44,56 @@ write_member(FILE *f, const char *name, const char *value)
 }
 
 static void
-write_model(FILE *f, const loaded_model *m)
+write_number(FILE *f, const char *name, uint64_t value)
+{
+	fprintf(f, "\"%s\": %" PRIu64 ", ", name, value);
+}
+
+static void
+write_histogram(FILE *f, const char *name, const histogram *h)
+{
+	fprintf(f, "\"%s\": [", name);
+	for (int i = 0; i < HISTOGRAM_SIZE; i++)
+		fprintf(f, "%s%" PRIu64, i > 0 ? ", " : "", h->counts[i]);
+	fputs("], ", f);
+}
+
+/* What is counted of a model. */
+static void
+write_counts(FILE *f, const loaded_statistics *s)
+{
+	const struct
+	{
+		const char *name;
+		uint64_t	value;
+	}			counts[] =
+	{
+		{"requests", s->requests},
+		{"prompt_tokens", s->prompt_tokens},
+		{"generated_tokens", s->generated_tokens},
+		{"embedded_tokens", s->embedded_tokens},
+		{"prefix_hit_tokens", s->prefix_hit_tokens},
+		{"prefix_query_tokens", s->prefix_query_tokens},
+		{"steps", s->steps},
+		{"batched_sequences", s->batched_sequences},
+		{"batched_rows", s->batched_rows},
+		{"preemptions", s->preemptions},
+		{"drafted_tokens", s->drafted_tokens},
+		{"accepted_tokens", s->accepted_tokens},
+		{"compute_us", s->compute_us},
+	};
+
+	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
+		write_number(f, counts[i].name, counts[i].value);
+	write_histogram(f, "first_token", &s->first_token);
+	write_histogram(f, "token", &s->token);
+	fprintf(f, "\"tokens_per_second\": %.1f", rate_read(&s->rate, engine_now()));
+}
+
+static void
+write_model(FILE *f, loaded_model *m)
 {
 	static const char *const kinds[] = {"", "embedding", "generation", "rerank"};
-	const loaded_statistics *s = &m->statistics;
 	bool		ready = m->state == LOADED_READY && !m->failed;
 	int			waiting = m->waiting.count;
 
@@ -58,22 +104,64 @@ write_model(FILE *f, const loaded_model *m)
 	write_member(f, "uri", m->uri);
 	write_member(f, "options", m->options_text);
 	write_member(f, "state", ready ? "ready" : "loading");
-	/* the rest belongs to the load until it is done */
+	/* the rest belongs to the load until it is done, but for what it says of its progress */
+	write_number(f, "load_bytes", m->progress.total);
+	write_number(f, "loaded_bytes", m->progress.loaded);
 	write_member(f, "name", ready ? m->info.name : "");
 	write_member(f, "architecture", ready ? m->info.architecture : "");
 	write_member(f, "kind", ready ? kinds[m->info.kind] : "");
-	fprintf(f, "\"memory_bytes\": %" PRIu64 ", \"kv_blocks\": %d, \"kv_blocks_used\": %d, "
-			"\"kv_block_tokens\": %d, ",
-			ready ? m->info.memory_bytes : 0, ready && m->kv ? kv_total(m->kv) : 0,
-			ready && m->kv ? kv_total(m->kv) - kv_free(m->kv) : 0, KV_BLOCK_SIZE);
-	fprintf(f, "\"prefix_hit_tokens\": %" PRIu64 ", \"prefix_query_tokens\": %" PRIu64 ", "
-			"\"running\": %d, \"waiting\": %d, \"requests\": %" PRIu64 ", "
-			"\"prompt_tokens\": %" PRIu64 ", \"generated_tokens\": %" PRIu64 ", "
-			"\"embedded_tokens\": %" PRIu64 ", \"steps\": %" PRIu64 ", \"preemptions\": %" PRIu64
-			", \"drafted_tokens\": %" PRIu64 ", \"accepted_tokens\": %" PRIu64 ", \"compute_us\": %" PRIu64 "}",
-			s->prefix_hit_tokens, s->prefix_query_tokens, m->running.count, waiting, s->requests,
-			s->prompt_tokens, s->generated_tokens, s->embedded_tokens, s->steps, s->preemptions,
-			s->drafted_tokens, s->accepted_tokens, s->compute_us);
+	write_number(f, "memory_bytes", ready ? m->info.memory_bytes : 0);
+	write_number(f, "kv_blocks", ready && m->kv ? (uint64_t) kv_total(m->kv) : 0);
+	write_number(f, "kv_blocks_used", ready && m->kv ? (uint64_t) (kv_total(m->kv) - kv_free(m->kv)) : 0);
+	write_number(f, "kv_block_tokens", KV_BLOCK_SIZE);
+	write_number(f, "running", (uint64_t) m->running.count);
+	write_number(f, "waiting", (uint64_t) waiting);
+	write_counts(f, &m->statistics);
+	fputc('}', f);
+}
+
+static void
+write_role(FILE *f, const role_account *a)
+{
+	const role_statistics *s = &a->statistics;
+
+	fputc('{', f);
+	write_number(f, "role", a->role);
+	write_number(f, "waiting", a->users - a->requests);
+	write_number(f, "running", a->requests);
+	write_number(f, "held_tokens", a->tokens);
+	write_number(f, "requests", s->requests);
+	write_number(f, "prompt_tokens", s->prompt_tokens);
+	write_number(f, "cached_tokens", s->cached_tokens);
+	write_number(f, "generated_tokens", s->generated_tokens);
+	write_number(f, "queue_us", s->queue_us);
+	fprintf(f, "\"compute_us\": %" PRIu64 "}", s->compute_us);
+}
+
+static void
+write_document(FILE *f, engine *e)
+{
+	fputc('{', f);
+	write_member(f, "device", e->device_name);
+	write_number(f, "threads", (uint64_t) e->threads);
+	fputs("\"latency_ms\": [", f);
+	for (int i = 0; i < HISTOGRAM_SIZE - 1; i++)
+		fprintf(f, "%s%" PRIu32, i > 0 ? ", " : "", histogram_bounds[i]);
+	fputs("], \"models\": [", f);
+	for (loaded_model *m = e->models; m; m = m->next)
+	{
+		write_model(f, m);
+		if (m->next)
+			fputs(", ", f);
+	}
+	fputs("], \"roles\": [", f);
+	for (const role_account *a = e->roles; a; a = a->next)
+	{
+		write_role(f, a);
+		if (a->next)
+			fputs(", ", f);
+	}
+	fputs("]}", f);
 }
 
 void
@@ -85,18 +173,7 @@ statistics_write(engine *e, uint64_t id)
 	engine_error error;
 
 	if (f)
-	{
-		fputc('{', f);
-		write_member(f, "device", e->device_name);
-		fprintf(f, "\"threads\": %d, \"models\": [", e->config.threads);
-		for (const loaded_model *m = e->models; m; m = m->next)
-		{
-			write_model(f, m);
-			if (m->next)
-				fputs(", ", f);
-		}
-		fputs("]}", f);
-	}
+		write_document(f, e);
 	if (f == NULL || fclose(f) != 0)
 	{
 		engine_fail_memory(&error, "the statistics");
@@ -109,4 +186,59 @@ statistics_write(engine *e, uint64_t id)
 		protocol_end(&e->output);
 	}
 	free(text);
+}
+
+void
+statistics_reset(engine *e)
+{
+	for (loaded_model *m = e->models; m; m = m->next)
+		m->statistics = (loaded_statistics) {0};
+	for (role_account *a = e->roles; a; a = a->next)
+		a->statistics = (role_statistics) {0};
+}
+
+/* What has been done for a request so far. */
+static protocol_usage
+usage_so_far(const request *r, uint64_t now)
+{
+	protocol_usage usage = r->usage;
+
+	usage.compute_us = now - r->started_us;
+	if (r->type == PROTOCOL_GENERATE)
+		usage.prompt_tokens = (uint32_t) r->sequences[0].prompt;
+	return usage;
+}
+
+static bool
+shows_progress(const request *r)
+{
+	return r->begun && r->started_us > 0;
+}
+
+void
+statistics_progress(engine *e)
+{
+	uint64_t	now = engine_now();
+	uint32_t	count = 0;
+
+	if (e->config.progress_ms <= 0 || now - e->progress_us < (uint64_t) e->config.progress_ms * 1000)
+		return;
+	for (const request *r = e->first; r; r = r->next)
+		count += shows_progress(r);
+	if (count == 0)
+		return;
+	e->progress_us = now;
+	protocol_begin(&e->output, PROTOCOL_PROGRESS, 0);
+	protocol_put_u32(&e->output, count);
+	for (const request *r = e->first; r; r = r->next)
+	{
+		protocol_usage usage;
+
+		if (!shows_progress(r))
+			continue;
+		usage = usage_so_far(r, now);
+		protocol_put_u64(&e->output, r->id);
+		protocol_put_usage(&e->output, &usage);
+	}
+	protocol_end(&e->output);
 }

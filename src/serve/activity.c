@@ -28,6 +28,38 @@ ActivityCollect(void)
 }
 
 void
+ActivityAdd(ActivityUsage *sum, const protocol_usage *usage)
+{
+	sum->prompt_tokens += usage->prompt_tokens;
+	sum->cached_tokens += usage->cached_tokens;
+	sum->generated_tokens += usage->completion_tokens;
+	sum->queue_us += usage->queue_us;
+	sum->compute_us += usage->compute_us;
+}
+
+const char *
+ActivityRequestName(uint32 type)
+{
+	switch (type)
+	{
+		case PROTOCOL_LOAD:
+			return "load";
+		case PROTOCOL_UNLOAD:
+			return "unload";
+		case PROTOCOL_EMBED:
+			return "embed";
+		case PROTOCOL_RERANK:
+			return "rerank";
+		case PROTOCOL_COUNT:
+			return "token_count";
+		case PROTOCOL_GENERATE:
+			return "generate";
+		default:
+			return "statistics";
+	}
+}
+
+void
 ActivityProcesses(int *worker, int *engine)
 {
 	ClientCheckPreloaded();

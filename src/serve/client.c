@@ -27,6 +27,7 @@ struct ClientSession
 	ResourceOwner owner;
 	MemoryContext context;		/* of the session and all it holds */
 	Channel    *channel;
+	protocol_type type;
 	char		model[NAMEDATALEN];
 	uint32		last_number;
 	uint32		open_count;
@@ -120,6 +121,7 @@ ClientOpen(protocol_type type, const char *model)
 	session->context = context;
 	session->owner = CurrentResourceOwner;
 	session->writer.resize = FrameResize;
+	session->type = type;
 	strlcpy(session->model, model, NAMEDATALEN);
 	session->channel = ChannelClaim(type, model);
 	/* from here on it must outlive the caller's context, which an abort resets too early */
@@ -213,6 +215,7 @@ ClientSend(ClientSession *session, const ClientRequest *request)
 	MemoryContext before = MemoryContextSwitchTo(session->context);
 	uint32		number = ++session->last_number;
 	Channel    *channel = session->channel;
+	TimestampTz now = GetCurrentTimestamp();
 
 	if (session->open_count >= CLIENT_MAX_OPEN)
 		elog(ERROR, "too many requests in a session");
@@ -220,6 +223,7 @@ ClientSend(ClientSession *session, const ClientRequest *request)
 	FrameWrite(&session->writer, request, number);
 	SpinLockAcquire(&channel->mutex);
 	channel->activity.sent++;
+	channel->activity.last_sent = now;
 	SpinLockRelease(&channel->mutex);
 	session->open_count++;
 	ClientWrite(session, session->writer.data, session->writer.length);
@@ -285,10 +289,7 @@ ClientCountUsage(Channel *channel, const ClientReply *reply)
 	SpinLockAcquire(&channel->mutex);
 	channel->activity.finished++;
 	if (reply->type == PROTOCOL_DONE)
-	{
-		channel->activity.prompt_tokens += reply->usage.prompt_tokens;
-		channel->activity.generated_tokens += reply->usage.completion_tokens;
-	}
+		ActivityAdd(&channel->activity.finished_usage, &reply->usage);
 	SpinLockRelease(&channel->mutex);
 }
 
@@ -309,6 +310,8 @@ ClientReceive(ClientSession *session, ClientReply *reply)
 	{
 		session->open_count--;
 		ClientCountUsage(session->channel, reply);
+		if (reply->type == PROTOCOL_DONE)
+			ReportSlowRequest(session->type, session->model, &reply->usage);
 	}
 	MemoryContextSwitchTo(before);
 	return true;

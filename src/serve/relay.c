@@ -27,6 +27,8 @@ typedef struct OpenRequest
 {
 	uint32		number;			/* the backend's */
 	uint32		type;
+	bool		begun;			/* as far as the engine has said */
+	protocol_usage usage;		/* so far, if it has */
 } OpenRequest;
 
 typedef struct RelayChannel
@@ -123,6 +125,86 @@ RelayAnswerError(Relay *relay, int number, uint32 local, engine_code code, const
 	RelayAnswer(relay, number, &header, frame);
 }
 
+/* What the requests of a channel that have begun have cost so far. */
+static void
+RelayShowActivity(Relay *relay, int number)
+{
+	RelayChannel *state = &relay->channel[number];
+	Channel    *channel = &channels->channel[number];
+	ActivityUsage sum = {0};
+	int			running = 0;
+
+	for (int i = 0; i < state->open_count; i++)
+	{
+		if (!state->open[i].begun)
+			continue;
+		ActivityAdd(&sum, &state->open[i].usage);
+		running++;
+	}
+	SpinLockAcquire(&channel->mutex);
+	channel->activity.running = running;
+	channel->activity.running_usage = sum;
+	SpinLockRelease(&channel->mutex);
+}
+
+/* The open request that the engine knows by this number, or NULL if it is over. */
+static OpenRequest *
+RelayFind(Relay *relay, uint64 request)
+{
+	int			number = (int) (request >> 48);
+	RelayChannel *state;
+
+	if (number >= channels->count || request != RelayNumber(number, (uint32) request))
+		return NULL;
+	state = &relay->channel[number];
+	for (int i = 0; i < state->open_count; i++)
+	{
+		if (state->open[i].number == (uint32) request)
+			return &state->open[i];
+	}
+	return NULL;
+}
+
+bool
+RelayProgress(Relay *relay, const EngineFrame *frame)
+{
+	protocol_reader r = {.data = frame->payload,.length = frame->header.length};
+	uint32		count = protocol_get_count(&r, sizeof(uint64));
+	uint32		changed[CHANNEL_WORDS] = {0};
+
+	for (uint32 i = 0; i < count; i++)
+	{
+		uint64		request = protocol_get_u64(&r);
+		OpenRequest *open = RelayFind(relay, request);
+		int			number = (int) (request >> 48);
+		protocol_usage usage;
+
+		protocol_get_usage(&r, &usage);
+		if (open == NULL)
+			continue;
+		open->begun = true;
+		open->usage = usage;
+		changed[number / 32] |= UINT32_C(1) << (number % 32);
+	}
+	for (int number = 0; number < channels->count; number++)
+	{
+		if (changed[number / 32] & (UINT32_C(1) << (number % 32)))
+			RelayShowActivity(relay, number);
+	}
+	return protocol_finish_read(&r) && frame->header.request == 0;
+}
+
+bool
+RelayIsBusy(const Relay *relay)
+{
+	for (int number = 0; number < channels->count; number++)
+	{
+		if (relay->channel[number].open_count > 0)
+			return true;
+	}
+	return false;
+}
+
 static bool
 RelayIsLast(uint32 type)
 {
@@ -135,31 +217,29 @@ RelayDeliver(Relay *relay, const EngineFrame *frame)
 {
 	int			number = (int) (frame->header.request >> 48);
 	uint32		local = (uint32) frame->header.request;
-	RelayChannel *state;
 	protocol_header header = frame->header;
+	RelayChannel *state;
+	OpenRequest *request;
 
 	if (header.type < PROTOCOL_LOADED || header.type > PROTOCOL_ERROR || number >= channels->count)
 		return false;
-	if (header.request != RelayNumber(number, local))
-		return true;			/* of a claim that is over */
 	state = &relay->channel[number];
-	for (int i = 0; i < state->open_count; i++)
+	request = RelayFind(relay, header.request);
+	if (request == NULL)
+		return true;			/* of a claim, or a request, that is over */
+	if (RelayIsLast(header.type))
 	{
-		OpenRequest *request = &state->open[i];
+		bool		begun = request->begun;
 
-		if (request->number != local)
-			continue;
-		if (RelayIsLast(header.type))
-		{
-			if (request->type == PROTOCOL_UNLOAD)
-				pg_atomic_fetch_add_u32(&channels->models_generation, 1);
-			*request = state->open[--state->open_count];
-		}
-		header.request = local;
-		RelayAnswer(relay, number, &header, frame->payload);
-		return true;
+		if (request->type == PROTOCOL_UNLOAD)
+			pg_atomic_fetch_add_u32(&channels->models_generation, 1);
+		*request = state->open[--state->open_count];
+		if (begun)
+			RelayShowActivity(relay, number);
 	}
-	return true;				/* of a request that is over */
+	header.request = local;
+	RelayAnswer(relay, number, &header, frame->payload);
+	return true;
 }
 
 void
@@ -171,6 +251,7 @@ RelayFailRunning(Relay *relay, engine_code code, const char *message)
 
 		while (state->open_count > 0)
 			RelayAnswerError(relay, number, state->open[--state->open_count].number, code, message);
+		RelayShowActivity(relay, number);
 	}
 }
 

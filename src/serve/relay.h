@@ -3,6 +3,7 @@
  *
  *     RelayLook(relay, engine);			takes requests of the channels that rang
  *     RelayDeliver(relay, &frame);			an answer of the engine, to its channel
+ *     RelayProgress(relay, &frame);
  *     RelayFailRunning(relay, code, message);
  *
  * A request's number on the engine's side is made of the channel's number, the
@@ -26,6 +27,12 @@ extern void RelayLook(Relay *relay, Engine *engine);
 
 /* An answer of the engine. False if it breaks the protocol. */
 extern bool RelayDeliver(Relay *relay, const EngineFrame *frame);
+
+/* How far running requests are, for rag.stat_activity. False if it breaks the protocol. */
+extern bool RelayProgress(Relay *relay, const EngineFrame *frame);
+
+/* True if any request is at the engine. */
+extern bool RelayIsBusy(const Relay *relay);
 
 /* Answers every running request with an error: the engine has ended. */
 extern void RelayFailRunning(Relay *relay, engine_code code, const char *message);

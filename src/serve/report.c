@@ -5,7 +5,9 @@
 
 #include "mb/pg_wchar.h"
 
+#include "serve/activity.h"
 #include "serve/report.h"
+#include "serve/settings.h"
 
 static int
 ReportCode(uint32 code)
@@ -53,6 +55,24 @@ ReportHint(uint32 code)
 		default:
 			return NULL;
 	}
+}
+
+void
+ReportSlowRequest(protocol_type type, const char *model, const protocol_usage *usage)
+{
+	uint64		total = usage->queue_us + usage->compute_us;
+
+	if (rag_settings.log_min_duration < 0 || total < (uint64) rag_settings.log_min_duration * 1000)
+		return;
+	ereport(LOG,
+			(errmsg("request to model \"%s\" took %.3f ms: %s", model, total / 1000.0, ActivityRequestName(type)),
+			 type == PROTOCOL_GENERATE ?
+			 errdetail("Queue: %.3f ms; prompt: %.3f ms, %u tokens, %u of them cached; answer: %.3f ms, %u tokens.",
+					   usage->queue_us / 1000.0, usage->prompt_us / 1000.0, usage->prompt_tokens,
+					   usage->cached_tokens, (usage->compute_us - usage->prompt_us) / 1000.0,
+					   usage->completion_tokens) :
+			 errdetail("Queue: %.3f ms; compute: %.3f ms, %u tokens.", usage->queue_us / 1000.0,
+					   usage->compute_us / 1000.0, usage->prompt_tokens)));
 }
 
 void

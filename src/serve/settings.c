@@ -61,6 +61,11 @@ SettingsDefineEngine(void)
 	DefineCustomIntVariable("rag.max_queue",
 							"Requests that may wait for the model engine, 0 for its own choice.", when,
 							&rag_settings.max_queue, 0, 0, 1000000, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("rag.engine_timeout",
+							"Time after which a model engine that says nothing is ended and started again.",
+							"It must be longer than any step that the engine computes. 0 waits for ever.",
+							&rag_settings.engine_timeout, 600000, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS, NULL,
+							NULL, NULL);
 	DefineCustomEnumVariable("rag.device", "Device that models run on.", when, &rag_settings.device,
 							 DEVICE_AUTO, device_choices, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("rag.cuda_device", "Number of the CUDA device that models run on.", when,
@@ -94,6 +99,16 @@ SettingsDefineRole(void)
 							"Tokens that requests of the session's role may hold in models at the same time, 0 for any number.",
 							"A request to generate() holds those of its prompt and of the longest answer that it may have.",
 							&rag_settings.role_max_tokens, 0, 0, INT_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
+}
+
+/* The log is the administrator's. */
+static void
+SettingsDefineLog(void)
+{
+	DefineCustomIntVariable("rag.log_min_duration",
+							"Logs requests to models that take as long as this, with their phases.",
+							"-1 logs none, 0 all.", &rag_settings.log_min_duration, -1, -1, INT_MAX, PGC_SUSET,
+							GUC_UNIT_MS, NULL, NULL, NULL);
 }
 
 /* What a session may choose. */
@@ -132,6 +147,7 @@ SettingsDefine(bool preloading)
 {
 	SettingsDefineEngine();
 	SettingsDefineRole();
+	SettingsDefineLog();
 	SettingsDefineSession();
 	if (!preloading)
 		return;

@@ -21,6 +21,7 @@ typedef struct RagSettings
 	int			max_batched_tokens; /* 0: the engine's choice */
 	int			max_queue;		/* 0: the engine's choice */
 	double		max_slowdown;	/* 0: any */
+	int			engine_timeout; /* milliseconds; 0: none */
 	int			device;			/* DEVICE_* */
 	int			cuda_device;
 	double		gpu_memory_utilization;
@@ -29,6 +30,7 @@ typedef struct RagSettings
 	/* the session's, to be changed by superusers only */
 	int			role_max_requests;	/* 0: any number */
 	int			role_max_tokens;
+	int			log_min_duration;	/* milliseconds; -1: none */
 	/* the session's */
 	int			priority;		/* lower runs first */
 	int			channel_timeout;	/* milliseconds */

@@ -25,6 +25,9 @@
 /* An engine that has been up this long has not failed at its start. */
 #define STABLE_MS 5000
 
+/* How often it says how far running requests are, for rag.stat_activity. */
+#define PROGRESS_MS "100"
+
 #define READ_SIZE 65536
 #define LOG_LINE_SIZE 1024
 
@@ -57,6 +60,7 @@ EngineStart(Engine *engine)
 	char	   *argv[] = {
 		"rag-engine", "--threads", threads, "--device", unconstify(char *, SettingsDeviceName(rag_settings.device)),
 		"--max-batched-tokens", tokens, "--max-queue", queue, "--max-slowdown", slowdown,
+		"--progress", PROGRESS_MS,
 		"--cuda-device", cuda_device, "--gpu-memory-utilization", utilization, NULL
 	};
 
@@ -227,7 +231,11 @@ EngineReceive(Engine *engine)
 		received = recv(engine->socket, place, READ_SIZE, 0);
 	while (received < 0 && errno == EINTR);
 	if (received > 0)
+	{
 		QueueGrow(&engine->in, received);
+		engine->silence = 0;
+		engine->asked = false;
+	}
 	else if (received == 0 || (errno != EAGAIN && errno != EWOULDBLOCK))
 		engine->ended = true;
 }
@@ -314,4 +322,44 @@ EngineCheckStart(Engine *engine)
 {
 	if (engine->state == ENGINE_STARTING && EngineAge(engine) >= START_TIMEOUT_MS)
 		EngineStop(engine, ENGINE_IO, "it did not become ready in time");
+}
+
+/* The watch looks so many times before patience is over. */
+#define WATCH_LOOKS 8
+
+long
+EngineWatchInterval(void)
+{
+	return rag_settings.engine_timeout > 0 ? Max(rag_settings.engine_timeout / WATCH_LOOKS, 10) : -1;
+}
+
+void
+EngineWatch(Engine *engine, bool busy, uint64 ping)
+{
+	long		interval = EngineWatchInterval();
+	TimestampTz now = GetCurrentTimestamp();
+	protocol_header header = {.type = PROTOCOL_PING,.request = ping};
+	char		reason[ENGINE_MESSAGE_SIZE];
+
+	if (interval < 0 || !busy || engine->state != ENGINE_READY)
+	{
+		engine->watched = 0;
+		return;
+	}
+	if (engine->watched == 0)
+	{
+		engine->silence = 0;
+		engine->asked = false;
+	}
+	else
+		engine->silence += Min(Max(now - engine->watched, 0), INT64CONST(2000) * interval);
+	engine->watched = now;
+	if (engine->silence >= INT64CONST(1000) * rag_settings.engine_timeout)
+	{
+		snprintf(reason, sizeof(reason), "it has said nothing for rag.engine_timeout (%d ms)",
+				 rag_settings.engine_timeout);
+		EngineStop(engine, ENGINE_DIED, reason);
+	}
+	else if (!engine->asked && engine->silence >= INT64CONST(500) * rag_settings.engine_timeout)
+		engine->asked = EngineSend(engine, &header, NULL);
 }

@@ -37,6 +37,10 @@ typedef struct Engine
 	bool		ended;			/* the socket is at its end */
 	bool		log_ended;		/* so is its standard error */
 	TimestampTz started;
+	/* of the watch over one that is busy */
+	TimestampTz watched;		/* when it was looked at last; 0: it was idle */
+	int64		silence;		/* microseconds */
+	bool		asked;			/* whether it is still there */
 	/* after a failure */
 	int			failures;		/* in a row */
 	bool		start_failed;	/* the last one never became ready */
@@ -84,5 +88,13 @@ extern long EngineTimeout(const Engine *engine);
 
 /* Stops an engine that has not become ready in time. */
 extern void EngineCheckStart(Engine *engine);
+
+/*
+ * Stops an engine that is busy and has said nothing for rag.engine_timeout; half way there it is
+ * asked for a sign of life. To be called at least every EngineWatchInterval() (-1: no need): time in
+ * which the worker itself did not run, as when the machine sleeps, is not the engine's silence.
+ */
+extern long EngineWatchInterval(void);
+extern void EngineWatch(Engine *engine, bool busy, uint64 ping);
 
 #endif							/* RAG_SERVE_SUPERVISOR_H */

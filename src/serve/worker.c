@@ -105,6 +105,19 @@ WorkerMakeEvents(Worker *worker)
 	worker->events_log = with_log;
 }
 
+/* How long to wait at most: -1 for ever. */
+static long
+WorkerPatience(const Worker *worker)
+{
+	const Engine *engine = worker->engine;
+
+	if (engine->state == ENGINE_DOWN && engine->start_failed)
+		return -1;
+	if (engine->state == ENGINE_READY && RelayIsBusy(worker->relay))
+		return EngineWatchInterval();
+	return EngineTimeout(engine);
+}
+
 /* Waits for whatever comes first; true if the engine has something to say. */
 static bool
 WorkerWait(Worker *worker)
@@ -129,7 +142,7 @@ WorkerWait(Worker *worker)
 		worker->socket_events = wanted;
 	}
 	count = WaitEventSetWait(worker->events,
-							 engine->state == ENGINE_DOWN && engine->start_failed ? -1 : EngineTimeout(engine),
+							 WorkerPatience(worker),
 							 occurred, lengthof(occurred), wait_event);
 	for (int i = 0; i < count; i++)
 	{
@@ -177,6 +190,11 @@ WorkerDeliver(Worker *worker, const EngineFrame *frame)
 	}
 	else if (RelayIsOwn(frame->header.request))
 		PreloadAnswer(frame);
+	else if (frame->header.type == PROTOCOL_PROGRESS)
+	{
+		if (!RelayProgress(worker->relay, frame))
+			EngineStop(engine, ENGINE_PROTOCOL, "it sent a frame that breaks the protocol");
+	}
 	else if (!RelayDeliver(worker->relay, frame))
 		EngineStop(engine, ENGINE_PROTOCOL, "it sent a frame that breaks the protocol");
 }
@@ -235,6 +253,7 @@ WorkerRound(Worker *worker)
 	WorkerTend(worker);
 	if (readable && engine->state != ENGINE_DOWN)
 		WorkerListen(worker);
+	EngineWatch(engine, RelayIsBusy(worker->relay), RelayOwnRequest(0));
 	if (was_up && engine->state == ENGINE_DOWN)
 	{
 		SpinLockAcquire(&channels->mutex);

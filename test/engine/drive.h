@@ -38,6 +38,7 @@ typedef struct drive
 	protocol_caller caller;		/* of the next requests */
 	bool		hold;			/* the next frame waits in held for drive_release */
 	protocol_writer held;
+	int			progress;		/* frames of it */
 	int			bad_frames;		/* malformed, of an unknown type, or for a request that is over */
 } drive;
 
@@ -98,6 +99,25 @@ drive_vector(drive_answer *a, protocol_reader *r)
 	memcpy(a->vectors + (size_t) index * width, values, sizeof(float) * width);
 }
 
+/* Requests that have begun: none that is over. */
+static void
+drive_progress(drive *d, const protocol_header *header, protocol_reader *r)
+{
+	uint32_t	count = protocol_get_count(r, sizeof(uint64_t));
+
+	for (uint32_t i = 0; i < count; i++)
+	{
+		uint64_t	id = protocol_get_u64(r);
+		drive_answer *a = &d->answers[id % DRIVE_REQUESTS];
+
+		protocol_get_usage(r, &a->usage);
+		d->bad_frames += a->over;
+	}
+	if (count == 0 || header->request != 0 || !protocol_finish_read(r))
+		d->bad_frames++;
+	d->progress++;
+}
+
 static void
 drive_frame(drive *d, const protocol_header *header, const char *payload)
 {
@@ -106,6 +126,11 @@ drive_frame(drive *d, const protocol_header *header, const char *payload)
 	uint32_t	length;
 	const char *data;
 
+	if (header->type == PROTOCOL_PROGRESS)
+	{
+		drive_progress(d, header, &r);
+		return;
+	}
 	/* nothing may come after the frame that ends a request */
 	d->bad_frames += a->over;
 	switch (header->type)

@@ -112,7 +112,7 @@ static void
 cpu_info(backend_device *d, backend_info *out)
 {
 	*out = (backend_info) {.device = d->name, .memory_free = memory_available(),
-						   .kv_bytes = sizeof(uint16_t)};
+						   .kv_bytes = sizeof(uint16_t), .threads = d->n_threads};
 }
 
 static const char *
