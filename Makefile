@@ -2,6 +2,7 @@
 #
 #   make            build the extension module and rag-engine
 #   make install    install into the PostgreSQL of PG_CONFIG
+#   make install-vector   also the extension "vector", in the place of pgvector
 #   make demo       run the whole pipeline on a private server (see README.md)
 #   make test       run every test on private servers
 #   make bench      compare with the peers (SUITE=pipeline|vector|serving|all)
@@ -13,7 +14,7 @@
 
 EXTENSION = rag
 MODULE_big = rag
-DATA = $(wildcard sql/rag--*.sql)
+DATA_built = $(patsubst %,build/%,$(wildcard sql/rag--*.sql))
 
 PG_CONFIG ?= $(firstword $(shell command -v pg_config) \
 	$(shell ls -d /usr/lib/postgresql/*/bin/pg_config 2>/dev/null | sort -V | tail -n 1) pg_config)
@@ -167,6 +168,26 @@ $(BUILD)/rag.exports: $(PG_OBJECTS)
 	   nm -g --defined-only $(PG_OBJECTS) | sed -n 's/.* \(Rag[A-Za-z]*WorkerMain\)$$/\1;/p'; \
 	   echo 'local: *; };'; } > $@
 rag.so: $(BUILD)/rag.exports
+
+# Scripts of extensions: the parts that two of them share are included.
+build/sql/%.sql: sql/%.sql sql/vector.sql sql/include.awk
+	@mkdir -p $(@D)
+	awk -f sql/include.awk $< >$@.new
+	@mv $@.new $@
+
+# The extension "vector", only when asked for: it takes the place of pgvector's. Versions
+# 0.8.0 to 0.8.6 of that have the same objects, so one script moves from any of them.
+VECTOR_SCRIPTS = $(patsubst %,build/%,$(wildcard sql/vector--*.sql))
+VECTOR_FOLDER = $(DESTDIR)$(datadir)/extension
+.PHONY: install-vector uninstall-vector
+install-vector: install $(VECTOR_SCRIPTS)
+	$(INSTALL_DATA) sql/vector.control $(VECTOR_SCRIPTS) '$(VECTOR_FOLDER)/'
+	for version in 0 1 2 3 4 5; do \
+		$(INSTALL_DATA) build/sql/vector--0.8.6--rag.sql "$(VECTOR_FOLDER)/vector--0.8.$$version--rag.sql"; \
+	done
+uninstall-vector:
+	rm -f '$(VECTOR_FOLDER)/vector.control' '$(VECTOR_FOLDER)'/vector--0.8.?--rag.sql \
+		$(patsubst build/sql/%,'$(VECTOR_FOLDER)/%',$(VECTOR_SCRIPTS))
 
 all: $(ENGINE) $(CUDA_LIBRARY)
 install: install-engine

@@ -11,6 +11,17 @@
 
 static relopt_kind option_kind;
 
+void
+HnswAddOptions(relopt_kind kind)
+{
+	add_int_reloption(kind, "m", "Max number of connections", HNSW_DEFAULT_M, HNSW_MIN_M,
+					  HNSW_MAX_M, AccessExclusiveLock);
+	add_int_reloption(kind, "ef_construction",
+					  "Size of the dynamic candidate list for construction",
+					  HNSW_DEFAULT_EF_CONSTRUCTION, HNSW_MIN_EF_CONSTRUCTION,
+					  HNSW_MAX_EF_CONSTRUCTION, AccessExclusiveLock);
+}
+
 static void
 DefineOptions(void)
 {
@@ -19,12 +30,7 @@ DefineOptions(void)
 	if (defined)
 		return;
 	option_kind = add_reloption_kind();
-	add_int_reloption(option_kind, "m", "Max number of connections", HNSW_DEFAULT_M, HNSW_MIN_M,
-					  HNSW_MAX_M, AccessExclusiveLock);
-	add_int_reloption(option_kind, "ef_construction",
-					  "Size of the dynamic candidate list for construction",
-					  HNSW_DEFAULT_EF_CONSTRUCTION, HNSW_MIN_EF_CONSTRUCTION,
-					  HNSW_MAX_EF_CONSTRUCTION, AccessExclusiveLock);
+	HnswAddOptions(option_kind);
 	defined = true;
 }
 
@@ -71,11 +77,12 @@ hnswbuildphasename(int64 phase)
 }
 
 /* What is not set is false, 0 or NULL: not supported. */
-static void
-FillRoutine(IndexAmRoutine *routine)
+IndexAmRoutine *
+HnswMakeRoutine(void)
 {
+	IndexAmRoutine *routine = makeNode(IndexAmRoutine);
+
 	routine->amstrategies = 1;
-	routine->amsupport = HNSW_PROCS;
 	routine->amcanorderbyop = true;
 	routine->amoptionalkey = true;
 	routine->amparallelvacuumoptions = VACUUM_OPTION_PARALLEL_BULKDEL;
@@ -88,13 +95,13 @@ FillRoutine(IndexAmRoutine *routine)
 	routine->ambulkdelete = hnswbulkdelete;
 	routine->amvacuumcleanup = hnswvacuumcleanup;
 	routine->amcostestimate = hnswcostestimate;
-	routine->amoptions = hnswoptions;
 	routine->ambuildphasename = hnswbuildphasename;
 	routine->amvalidate = hnswvalidate;
 	routine->ambeginscan = hnswbeginscan;
 	routine->amrescan = hnswrescan;
 	routine->amgettuple = hnswgettuple;
 	routine->amendscan = hnswendscan;
+	return routine;
 }
 
 /* The first use of the access method in a backend comes through here. */
@@ -102,10 +109,11 @@ PG_FUNCTION_INFO_V1(rag_hnsw_handler);
 Datum
 rag_hnsw_handler(PG_FUNCTION_ARGS)
 {
-	IndexAmRoutine *routine = makeNode(IndexAmRoutine);
+	IndexAmRoutine *routine = HnswMakeRoutine();
 
 	HnswDefineSettings();
 	DefineOptions();
-	FillRoutine(routine);
+	routine->amsupport = HNSW_PROCS;
+	routine->amoptions = hnswoptions;
 	PG_RETURN_POINTER(routine);
 }

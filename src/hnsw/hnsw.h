@@ -61,6 +61,8 @@ typedef struct HnswSettings
 
 extern int	HnswOptionM(Relation index);
 extern int	HnswOptionEfConstruction(Relation index);
+/* Adds m and ef_construction to a kind of options. */
+extern void HnswAddOptions(relopt_kind kind);
 
 /* Makes the hnsw.* settings real ones; does nothing when called again. */
 extern void HnswDefineSettings(void);
@@ -68,11 +70,14 @@ extern void HnswReadSettings(HnswSettings *settings);
 
 /* ---- the type of the values (types.c) ---- */
 
-/* Numbers of the support functions of an operator class. */
+/* Numbers of the support functions of an operator class. The last one of the access method
+ * tells of the type: (internal) -> internal, an HnswTypeInfo; left out by type vector. */
 #define HNSW_DISTANCE_PROC 1	/* (type, type) -> float8 */
 #define HNSW_NORM_PROC 2		/* (type) -> float8; given: values are scaled to norm 1 */
-#define HNSW_TYPE_PROC 3		/* (internal) -> internal, an HnswTypeInfo */
 #define HNSW_PROCS 3
+#define IVFFLAT_CENTER_PROC 3	/* a distance and a norm by which pgvector's ivfflat finds its */
+#define IVFFLAT_CENTER_NORM_PROC 4	/* centers; of no use to a graph */
+#define IVFFLAT_PROCS 5
 
 /* The distance of two stored values. Both have passed HnswTypeInfo.matches. */
 typedef float (*HnswKernel) (const void *a, const void *b);
@@ -358,6 +363,8 @@ extern void HnswAttachPages(Relation index, HnswStore *store);
 
 #define HNSW_META_BLOCK 0
 #define HNSW_MAGIC 0x52484e57
+#define PGVECTOR_HNSW_MAGIC 0xA953A953
+#define PGVECTOR_IVFFLAT_MAGIC 0x14FF1A7
 #define HNSW_VERSION 2
 #define HNSW_PAGE_ID 0xFFB7		/* tells our pages to pg_filedump and the like */
 
@@ -649,5 +656,7 @@ extern void hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_cou
 							 Cost *startup_cost, Cost *total_cost, Selectivity *selectivity,
 							 double *correlation, double *pages);
 extern bool hnswvalidate(Oid opclass);
+/* The routine of the access method, without support functions and options. */
+extern IndexAmRoutine *HnswMakeRoutine(void);
 
 #endif							/* RAG_HNSW_H */

@@ -184,6 +184,15 @@ HnswInitMeta(Relation index, ForkNumber fork, const HnswMeta *meta)
 	UnlockReleaseBuffer(buffer);
 }
 
+/* Is it the metapage of an hnsw or ivfflat index of pgvector, in a database that was moved? */
+static bool
+IsForeignMeta(Page page)
+{
+	return !PageIsNew(page) &&
+		(*(uint32 *) PageGetContents(page) == PGVECTOR_HNSW_MAGIC ||
+		 *(uint32 *) PageGetContents(page) == PGVECTOR_IVFFLAT_MAGIC);
+}
+
 void
 HnswReadMeta(Relation index, HnswMeta *meta)
 {
@@ -192,6 +201,12 @@ HnswReadMeta(Relation index, HnswMeta *meta)
 
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
 	page = BufferGetPage(buffer);
+	if (IsForeignMeta(page))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("index \"%s\" was built by pgvector", RelationGetRelationName(index)),
+				 errdetail("Its pages are laid out in another way."),
+				 errhint("REINDEX the index.")));
 	if (!HnswPageIs(page, HNSW_PAGE_META) || HnswPageGetMeta(page)->magic != HNSW_MAGIC)
 		ereport(ERROR,
 				(errcode(ERRCODE_INDEX_CORRUPTED),

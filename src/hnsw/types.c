@@ -114,22 +114,15 @@ DenseCopyFloats(const DenseType *type, const void *bytes, float *x)
 DENSE_HNSW_TYPE(Vector, vector, f32)
 DENSE_HNSW_TYPE(Halfvec, halfvec, f16)
 
-PG_FUNCTION_INFO_V1(rag_hnsw_vector_type);
-Datum
-rag_hnsw_vector_type(PG_FUNCTION_ARGS)
-{
-	static const HnswTypeInfo type = {
-		.max_dimensions = VECTOR_MAX_INDEXED_DIM,
-		.check_dimensions = VectorCheckDimensions,
-		.matches = VectorMatches,
-		.normalize = VectorNormalizeValue,
-		.kernel = VectorKernel,
-		.metric = VectorMetric,
-		.floats = VectorFloats,
-	};
-
-	PG_RETURN_POINTER(&type);
-}
+static const HnswTypeInfo vector_type = {
+	.max_dimensions = VECTOR_MAX_INDEXED_DIM,
+	.check_dimensions = VectorCheckDimensions,
+	.matches = VectorMatches,
+	.normalize = VectorNormalizeValue,
+	.kernel = VectorKernel,
+	.metric = VectorMetric,
+	.floats = VectorFloats,
+};
 
 PG_FUNCTION_INFO_V1(rag_hnsw_halfvec_support);
 Datum
@@ -287,14 +280,30 @@ rag_hnsw_sparsevec_support(PG_FUNCTION_ARGS)
 
 /* ---- of every type ---- */
 
+/* Operator classes of vector, as pgvector's, have no function that tells of their type. */
+static const HnswTypeInfo *
+TypeOfIndex(Relation index, const FmgrInfo *distance)
+{
+	uint16		number = index->rd_indam->amsupport;
+
+	if (OidIsValid(index_getprocid(index, 1, number)))
+		return (const HnswTypeInfo *)
+			DatumGetPointer(FunctionCall1(index_getprocinfo(index, 1, number), (Datum) 0));
+	if (vector_type.kernel(distance->fn_addr) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+				 errmsg("operator class of index \"%s\" lacks support function %u",
+						RelationGetRelationName(index), number)));
+	return &vector_type;
+}
+
 void
 HnswInitSupport(HnswSupport *support, Relation index)
 {
 	int			dimensions = TupleDescAttr(RelationGetDescr(index), 0)->atttypmod;
-	FmgrInfo   *type = index_getprocinfo(index, 1, HNSW_TYPE_PROC);
 
-	support->type = (const HnswTypeInfo *) DatumGetPointer(FunctionCall1(type, (Datum) 0));
 	support->distance = index_getprocinfo(index, 1, HNSW_DISTANCE_PROC);
+	support->type = TypeOfIndex(index, support->distance);
 	support->norm = OidIsValid(index_getprocid(index, 1, HNSW_NORM_PROC))
 		? index_getprocinfo(index, 1, HNSW_NORM_PROC)
 		: NULL;

@@ -9,6 +9,7 @@
 #include "catalog/pg_amproc.h"
 #include "catalog/pg_opclass.h"
 #include "catalog/pg_type.h"
+#include "commands/defrem.h"
 #include "utils/catcache.h"
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
@@ -21,6 +22,8 @@ typedef struct Opclass
 	char	   *name;
 	Oid			family;
 	Oid			type;
+	char	   *method;
+	int			procedures;		/* of the access method; the last one tells of the type */
 } Opclass;
 
 static void
@@ -28,7 +31,7 @@ Complain(const Opclass *opclass, const char *what, Oid function)
 {
 	ereport(INFO,
 			(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
-			 errmsg("operator class \"%s\" of access method hnsw %s%s%s", opclass->name, what,
+			 errmsg("operator class \"%s\" of access method %s %s%s%s", opclass->name, opclass->method, what,
 					OidIsValid(function) ? ": " : "",
 					OidIsValid(function) ? format_procedure(function) : "")));
 }
@@ -36,15 +39,17 @@ Complain(const Opclass *opclass, const char *what, Oid function)
 static bool
 ProcedureFits(const Opclass *opclass, const FormData_pg_amproc *procedure)
 {
+	if (procedure->amprocnum == opclass->procedures)
+		return check_amproc_signature(procedure->amproc, INTERNALOID, true, 1, 1, INTERNALOID);
 	switch (procedure->amprocnum)
 	{
 		case HNSW_DISTANCE_PROC:
+		case IVFFLAT_CENTER_PROC:
 			return check_amproc_signature(procedure->amproc, FLOAT8OID, true, 2, 2, opclass->type,
 										  opclass->type);
 		case HNSW_NORM_PROC:
+		case IVFFLAT_CENTER_NORM_PROC:
 			return check_amproc_signature(procedure->amproc, FLOAT8OID, true, 1, 1, opclass->type);
-		case HNSW_TYPE_PROC:
-			return check_amproc_signature(procedure->amproc, INTERNALOID, true, 1, 1, INTERNALOID);
 		default:
 			return false;
 	}
@@ -54,7 +59,7 @@ static bool
 ValidateProcedures(const Opclass *opclass)
 {
 	CatCList   *list = SearchSysCacheList1(AMPROCNUM, ObjectIdGetDatum(opclass->family));
-	bool		has[HNSW_PROCS + 1] = {false};
+	bool		has_distance = false;
 	bool		valid = true;
 
 	for (int i = 0; i < list->n_members; i++)
@@ -64,7 +69,7 @@ ValidateProcedures(const Opclass *opclass)
 		if (procedure->amproclefttype != opclass->type)
 			continue;
 		if (ProcedureFits(opclass, procedure))
-			has[procedure->amprocnum] = true;
+			has_distance |= procedure->amprocnum == HNSW_DISTANCE_PROC;
 		else
 		{
 			Complain(opclass, "has a support function of wrong number or signature",
@@ -73,9 +78,9 @@ ValidateProcedures(const Opclass *opclass)
 		}
 	}
 	ReleaseCatCacheList(list);
-	if (!has[HNSW_DISTANCE_PROC] || !has[HNSW_TYPE_PROC])
+	if (!has_distance)
 	{
-		Complain(opclass, "lacks support function 1 (distance) or 3 (type)", InvalidOid);
+		Complain(opclass, "lacks support function 1 (distance)", InvalidOid);
 		valid = false;
 	}
 	return valid;
@@ -117,6 +122,8 @@ hnswvalidate(Oid oid)
 	opclass.name = pstrdup(NameStr(form->opcname));
 	opclass.family = form->opcfamily;
 	opclass.type = form->opcintype;
+	opclass.method = get_am_name(form->opcmethod);
+	opclass.procedures = GetIndexAmRoutineByAmId(form->opcmethod, false)->amsupport;
 	ReleaseSysCache(tuple);
 
 	valid = ValidateProcedures(&opclass);

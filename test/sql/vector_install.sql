@@ -1,10 +1,14 @@
 -- CREATE EXTENSION where another vector is, and into another schema.
 \set SHOW_CONTEXT never
 
--- pgvector in this database: said at once, with a way out (here under its name stands rag itself)
+-- pgvector in this database: said at once, with a way out (what tells it is the library of its functions)
 BEGIN;
-UPDATE pg_extension SET extname = 'vector' WHERE extname = 'rag';
+SET LOCAL client_min_messages = warning;
+DROP EXTENSION rag CASCADE;
+CREATE EXTENSION vector;
+UPDATE pg_proc SET probin = '$libdir/vector' WHERE prosrc = 'rag_vector_in';
 CREATE EXTENSION rag;
+\echo :LAST_ERROR_SQLSTATE
 ROLLBACK;
 
 -- a type of this name

@@ -5,7 +5,7 @@
 # Nothing of a system cluster is read or touched.
 #
 #   rag_pg_config                  the pg_config in use
-#   rag_stage DIR                  build, and install the extension below DIR/stage
+#   rag_stage DIR                  build, and install the extensions rag and vector below DIR/stage
 #   rag_server_init DIR [LINE...]  initdb; LINEs go into postgresql.conf
 #   rag_server_start|stop DIR
 #   rag_as_user COMMAND...         run as the server's user
@@ -58,7 +58,7 @@ rag_stage()
 	local dir=$1
 	mkdir -p "$dir/stage"
 	make -s -C "$RAG_TOP" -j"$(nproc)" all PG_CONFIG="$(rag_pg_config)" &&
-		make -s -C "$RAG_TOP" install PG_CONFIG="$(rag_pg_config)" DESTDIR="$dir/stage" \
+		make -s -C "$RAG_TOP" install-vector PG_CONFIG="$(rag_pg_config)" DESTDIR="$dir/stage" \
 			>"$dir/install.log" || return 1
 	chmod -R go+rX "$dir/stage"
 }
