@@ -112,3 +112,5 @@ INSERT INTO parted SELECT * FROM t;
 CREATE INDEX ON parted USING hnsw (val vector_cosine_ops);
 SELECT i::regclass, (SELECT count(*) FROM rag.hnsw_check(i)) AS problems, reltuples
 	FROM pg_class, LATERAL (SELECT oid AS i) o WHERE relname ~ '^(low|high)_val' ORDER BY 1;
+DROP TABLE t, query, parted;
+DROP FUNCTION state_of, walks;
