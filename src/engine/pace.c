@@ -11,9 +11,11 @@
 /* and counts as no more than this many times what is known: the machine may have been elsewhere */
 #define OUTLIER 4
 
-/* Rows while it is not known what they cost, and those that a prompt gets whatever they cost */
+/* Rows while it is not known what they cost, those that a prompt gets whatever they cost, and
+ * a limit that no step reaches */
 #define FIRST_ROWS 32
 #define LEAST_ROWS 4
+#define MOST_ROWS (1 << 24)
 
 /* Steps with prompts after which a time without them is measured again: contexts grow */
 #define STALE_STEPS 256
@@ -78,7 +80,7 @@ pace_allows(pace *p, int decode_rows)
 	if (p->row_us <= 0)
 		return FIRST_ROWS;
 	rows = room / p->row_us;
-	return rows < LEAST_ROWS ? LEAST_ROWS : rows > INT_MAX / 2 ? INT_MAX / 2 : (int) rows;
+	return rows < LEAST_ROWS ? LEAST_ROWS : rows > MOST_ROWS ? MOST_ROWS : (int) rows;
 }
 
 void

@@ -24,6 +24,7 @@
 #include "storage/itemptr.h"
 #include "utils/rel.h"
 
+#include "hnsw/queue.h"
 #include "rag.h"
 #include "simd/code.h"
 
@@ -157,68 +158,6 @@ extern float HnswMeasure(const HnswSupport *support, const HnswForm *query, cons
  * of the operator, which is what rows are ordered by, is for certain. */
 extern HnswInterval HnswRefine(const HnswSupport *support, const HnswForm *query, const void *value,
 							   double *distance);
-
-/* ---- nodes, candidates, queues, sets (queue.c) ---- */
-
-/* Names a node within its store. */
-typedef uint64 HnswNode;
-#define HNSW_NO_NODE PG_UINT64_MAX
-
-typedef enum HnswState
-{
-	HNSW_LIVE,					/* has rows */
-	HNSW_DEAD,					/* has none: leads on, but is no result and no neighbour */
-	HNSW_GONE					/* the name leads nowhere */
-} HnswState;
-
-typedef struct HnswCandidate
-{
-	HnswNode	node;
-	float		distance;
-	HnswState	state;
-} HnswCandidate;
-
-/* A binary heap: the nearest on top, or the farthest. */
-typedef struct HnswQueue
-{
-	HnswCandidate *items;
-	int			count;
-	int			room;
-	bool		farthest_first;
-	MemoryContext context;
-} HnswQueue;
-
-extern void HnswQueueInit(HnswQueue *queue, bool farthest_first, MemoryContext context);
-extern void HnswQueuePush(HnswQueue *queue, HnswCandidate candidate);
-extern HnswCandidate HnswQueuePop(HnswQueue *queue);
-/* Adds without order: for a queue that is a plain list, or until HnswQueueOrder. */
-extern void HnswQueueAppend(HnswQueue *queue, HnswCandidate candidate);
-extern void HnswQueueOrder(HnswQueue *queue);
-/* Sorts nearest first; the queue is a list from then on. */
-extern void HnswQueueSort(HnswQueue *queue);
-
-/*
- * A set of nodes: open addressing, HNSW_NO_NODE is an empty slot. Or a dense one of nodes
- * that are small numbers: those whose mark is the present one; it is only added to and
- * cleared.
- */
-typedef struct HnswNodeSet
-{
-	HnswNode   *slots;
-	uint32	   *marks;			/* NULL: not dense */
-	uint32		mark;
-	uint64		size;			/* a power of two */
-	uint64		count;
-	MemoryContext context;
-} HnswNodeSet;
-
-extern void HnswNodeSetInit(HnswNodeSet *set, MemoryContext context);
-extern void HnswNodeSetInitDense(HnswNodeSet *set, MemoryContext context);
-extern void HnswNodeSetClear(HnswNodeSet *set);
-/* false when it was there already */
-extern bool HnswNodeSetAdd(HnswNodeSet *set, HnswNode node);
-extern bool HnswNodeSetHas(const HnswNodeSet *set, HnswNode node);
-extern Size HnswNodeSetMemory(const HnswNodeSet *set);
 
 /* ---- the store interface ---- */
 
@@ -596,44 +535,6 @@ extern void HnswPageStoreRows(HnswStore *store, HnswNode node, HnswRows *rows);
 /* The same, with where its value is from the query; false when it is not there. */
 extern bool HnswPageStoreRefine(HnswStore *store, HnswNode node, const HnswForm *query, HnswRows *rows,
 								HnswInterval *interval, double *distance);
-
-/* ---- rank.c: the order in which a scan returns what a walk has found ---- */
-
-/* A node that may be returned. */
-typedef struct HnswRanked
-{
-	HnswInterval interval;		/* of the operator's result */
-	double		distance;		/* as HnswMeasure has it, but refined */
-	int			first_row;		/* of HnswRank.rows */
-	int			row_count;
-	bool		recheck;		/* its place in the order is not certain */
-} HnswRanked;
-
-typedef struct HnswRank
-{
-	HnswStore  *store;
-	const HnswForm *query;
-	bool		codes;			/* distances of candidates are estimates */
-	bool		in_order;		/* pass over what comes too late */
-	MemoryContext context;
-	HnswRanked *items;			/* a heap, least lower end on top */
-	int			count;
-	int			room;
-	HnswRows	rows;			/* of all items */
-	int64		refined;
-	double		most_off;		/* the largest excess of an estimate so far */
-	double		floor;			/* nothing below may be returned any more */
-	double		reached;		/* the largest upper end of what is to be rechecked */
-} HnswRank;
-
-extern void HnswRankInit(HnswRank *rank, HnswStore *store, const HnswForm *query, bool in_order,
-						 MemoryContext context);
-/* Takes a candidate in, from the nearest on. */
-extern void HnswRankAdd(HnswRank *rank, const HnswCandidate *found);
-/* Is the first of the items to be returned before the next candidate is taken in? */
-extern bool HnswRankIsReady(const HnswRank *rank, const HnswCandidate *next);
-/* The first of the items; false when there is none. */
-extern bool HnswRankNext(HnswRank *rank, HnswRanked *item);
 
 /* ---- one file for each thing an access method does ---- */
 

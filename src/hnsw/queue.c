@@ -5,7 +5,7 @@
 
 #include "port/pg_bitutils.h"
 
-#include "hnsw/hnsw.h"
+#include "hnsw/queue.h"
 
 #define QUEUE_FIRST_ROOM 64
 #define SET_FIRST_SIZE 1024

@@ -12,7 +12,7 @@
 
 #include <math.h>
 
-#include "hnsw/hnsw.h"
+#include "hnsw/rank.h"
 
 /* Refined before anything is returned, to learn how far estimates are off. */
 #define FIRST_REFINED 12

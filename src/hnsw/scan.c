@@ -14,7 +14,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-#include "hnsw/hnsw.h"
+#include "hnsw/rank.h"
 
 typedef struct HnswScan
 {

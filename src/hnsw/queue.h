@@ -1,0 +1,69 @@
+/*
+ * queue.h: nodes and candidates, heaps of them and sets (queue.c).
+ */
+#ifndef RAG_HNSW_QUEUE_H
+#define RAG_HNSW_QUEUE_H
+
+#include "utils/palloc.h"
+
+/* Names a node within its store. */
+typedef uint64 HnswNode;
+#define HNSW_NO_NODE PG_UINT64_MAX
+
+typedef enum HnswState
+{
+	HNSW_LIVE,					/* has rows */
+	HNSW_DEAD,					/* has none: leads on, but is no result and no neighbour */
+	HNSW_GONE					/* the name leads nowhere */
+} HnswState;
+
+typedef struct HnswCandidate
+{
+	HnswNode	node;
+	float		distance;
+	HnswState	state;
+} HnswCandidate;
+
+/* A binary heap: the nearest on top, or the farthest. */
+typedef struct HnswQueue
+{
+	HnswCandidate *items;
+	int			count;
+	int			room;
+	bool		farthest_first;
+	MemoryContext context;
+} HnswQueue;
+
+extern void HnswQueueInit(HnswQueue *queue, bool farthest_first, MemoryContext context);
+extern void HnswQueuePush(HnswQueue *queue, HnswCandidate candidate);
+extern HnswCandidate HnswQueuePop(HnswQueue *queue);
+/* Adds without order: for a queue that is a plain list, or until HnswQueueOrder. */
+extern void HnswQueueAppend(HnswQueue *queue, HnswCandidate candidate);
+extern void HnswQueueOrder(HnswQueue *queue);
+/* Sorts nearest first; the queue is a list from then on. */
+extern void HnswQueueSort(HnswQueue *queue);
+
+/*
+ * A set of nodes: open addressing, HNSW_NO_NODE is an empty slot. Or a dense one of nodes
+ * that are small numbers: those whose mark is the present one; it is only added to and
+ * cleared.
+ */
+typedef struct HnswNodeSet
+{
+	HnswNode   *slots;
+	uint32	   *marks;			/* NULL: not dense */
+	uint32		mark;
+	uint64		size;			/* a power of two */
+	uint64		count;
+	MemoryContext context;
+} HnswNodeSet;
+
+extern void HnswNodeSetInit(HnswNodeSet *set, MemoryContext context);
+extern void HnswNodeSetInitDense(HnswNodeSet *set, MemoryContext context);
+extern void HnswNodeSetClear(HnswNodeSet *set);
+/* false when it was there already */
+extern bool HnswNodeSetAdd(HnswNodeSet *set, HnswNode node);
+extern bool HnswNodeSetHas(const HnswNodeSet *set, HnswNode node);
+extern Size HnswNodeSetMemory(const HnswNodeSet *set);
+
+#endif
