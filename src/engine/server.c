@@ -80,7 +80,8 @@ dispatch(engine *e, inbox *in, engine_error *error)
 					  header.length);
 		offset += frame;
 	}
-	memmove(in->data, in->data + offset, in->length - offset);
+	if (offset > 0)
+		memmove(in->data, in->data + offset, in->length - offset);
 	in->length -= offset;
 	if (in->length == 0 && in->capacity > KEPT_BYTES)
 	{
