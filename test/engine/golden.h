@@ -103,13 +103,13 @@ golden_close(golden_model *g)
 }
 
 /*
- * Logits of ids[from ..] into [count - from, vocab], in steps of at most chunk tokens; the blocks of the cache
- * are used in the order of table.
+ * Computes ids[first .. count), those before are in the cache: logits of ids[from ..] into
+ * [count - from, vocab], in steps of at most chunk tokens; the blocks of the cache are used in the order of table.
  */
 __attribute__((unused))
 static bool
-golden_logits(golden_model *g, const int32_t *ids, int count, int from, int chunk,
-			  const int32_t *table, float *logits)
+golden_span(golden_model *g, const int32_t *ids, int first, int count, int from, int chunk,
+			const int32_t *table, float *logits)
 {
 	int			vocab = model_get_config(g->files)->vocab_size;
 	int32_t		positions[GOLDEN_ROWS];
@@ -121,7 +121,7 @@ golden_logits(golden_model *g, const int32_t *ids, int count, int from, int chun
 
 	if (chunk > GOLDEN_ROWS)
 		chunk = GOLDEN_ROWS;
-	for (int i = 0; i < count; i += chunk)
+	for (int i = first; i < count; i += chunk)
 	{
 		int			n = count - i < chunk ? count - i : chunk;
 		int32_t		start[2] = {0, n};
@@ -149,6 +149,14 @@ golden_logits(golden_model *g, const int32_t *ids, int count, int from, int chun
 		logits += (size_t) outputs.count * (size_t) vocab;
 	}
 	return true;
+}
+
+__attribute__((unused))
+static bool
+golden_logits(golden_model *g, const int32_t *ids, int count, int from, int chunk,
+			  const int32_t *table, float *logits)
+{
+	return golden_span(g, ids, 0, count, from, chunk, table, logits);
 }
 
 #endif							/* RAG_TEST_GOLDEN_H */

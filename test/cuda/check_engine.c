@@ -1,0 +1,232 @@
+/*
+ * check_engine.c: the whole engine on rag_cuda.so, which it loads as rag-engine does: when there is no
+ * device; texts and vectors against those of the CPU; many requests that share, wait and give way.
+ */
+#include "tap.h"
+
+#include <math.h>
+
+#include "drive.h"
+
+#define LLAMA "test/data/models/tiny-llama.gguf"
+#define ALPHABET "test/data/models/alphabet-llama.gguf"	/* each token follows from the last one */
+#define BERT "test/data/models/tiny-bert"
+#define REQUESTS 24
+
+static engine_config
+config_of(engine_device_choice device)
+{
+	return (engine_config) {.device = device,.threads = 2,.max_num_batched_tokens = 64};
+}
+
+/* ---------------------------------------------------------------------------
+ * Where there is no device
+ * ------------------------------------------------------------------------- */
+
+static void
+test_fallback(const char *devices, const char *library, const char *words, const char *name)
+{
+	engine_config config = config_of(ENGINE_DEVICE_AUTO);
+	engine	   *e;
+	engine_error error = {0};
+
+	setenv("EMULATOR_DEVICES", devices, 1);
+	config.cuda_library = library;
+	e = engine_open(&config, &error);
+	ok(e != NULL && strncmp(engine_device(e), "CPU", 3) == 0 &&
+	   strstr(engine_device_note(e), words) != NULL, "auto, %s: the CPU, and a reason", name);
+	if (e != NULL)
+		tap_note("%s", engine_device_note(e));
+	engine_close(e);
+	config.device = ENGINE_DEVICE_CUDA;
+	e = engine_open(&config, &error);
+	ok(e == NULL && strstr(error.message, words) != NULL, "cuda, %s: an error", name);
+	engine_close(e);
+	config.device = ENGINE_DEVICE_CPU;
+	e = engine_open(&config, &error);
+	ok(e != NULL && engine_device_note(e)[0] == '\0', "cpu, %s: nobody asks", name);
+	engine_close(e);
+	setenv("EMULATOR_DEVICES", "1", 1);
+}
+
+static void
+test_ordinal(void)
+{
+	engine_config config = config_of(ENGINE_DEVICE_CUDA);
+	engine_error error = {0};
+	engine	   *e;
+
+	config.cuda_device = 3;
+	e = engine_open(&config, &error);
+	ok(e == NULL && strstr(error.message, "no CUDA device 3") != NULL, "a device that is not there");
+	engine_close(e);
+	setenv("EMULATOR_DEVICES", "4", 1);
+	e = engine_open(&config, &error);
+	ok(e != NULL && strncmp(engine_device(e), "CUDA 3", 6) == 0, "the fourth of four devices");
+	engine_close(e);
+	setenv("EMULATOR_DEVICES", "1", 1);
+}
+
+/* Too little memory is told to who asked, and the engine goes on. */
+static void
+test_memory(void)
+{
+	engine_config config = config_of(ENGINE_DEVICE_CUDA);
+	drive	   *d;
+
+	setenv("EMULATOR_MEMORY", "40000000", 1);
+	d = drive_open(&config, LLAMA, "{\"kv_cache_tokens\": 16000000}");
+	if (ok(d->engine != NULL, "a device with little memory opens"))
+	{
+		drive_simple(d, PROTOCOL_LOAD, 1);
+		ok(drive_wait(d, 1)->code == ENGINE_NO_MEMORY, "a cache that does not fit is refused: %s",
+		   d->answers[1].message);
+		d->uri = BERT;
+		d->options = "";
+		drive_simple(d, PROTOCOL_LOAD, 2);
+		ok(drive_wait(d, 2)->code == ENGINE_NO_MEMORY || d->answers[2].code == ENGINE_OK,
+		   "the engine goes on");
+	}
+	drive_close(d);
+	unsetenv("EMULATOR_MEMORY");
+}
+
+/* ---------------------------------------------------------------------------
+ * Texts and vectors
+ * ------------------------------------------------------------------------- */
+
+static void
+submit(drive *d, const char *uri, int kind)
+{
+	char		text[1024];
+	size_t		n = 0;
+	protocol_sampling s = drive_greedy(strcmp(uri, ALPHABET) == 0 ? 30 : 6 + (uint32_t) kind % 5 * 4);
+
+	/* two of three share their beginning; lengths differ */
+	if (kind % 3 != 0)
+		n += (size_t) snprintf(text, sizeof(text), "You are a cat in a hat, and you answer in rhymes about rain. ");
+	n += (size_t) snprintf(text + n, sizeof(text) - n, "Question %d: what did the cat do?", kind);
+	for (int i = 0; i < kind % 5; i++)
+		n += (size_t) snprintf(text + n, sizeof(text) - n, " And the dog number %d?", i * kind);
+	if (kind % 4 == 1 && strcmp(uri, LLAMA) == 0)
+	{
+		s.temperature = 0.8f;
+		s.top_p = 0.9f;
+		s.top_k = kind % 8 == 1 ? 40 : 0;
+		s.seed = (uint64_t) kind;
+		s.repetition_penalty = 1.1f;
+	}
+	drive_generate(d, (uint64_t) kind, text, &s);
+}
+
+static int
+same_text(const drive_answer *a, const drive_answer *b)
+{
+	return a->code == ENGINE_OK && b->code == ENGINE_OK && a->length == b->length &&
+		(a->length == 0 || memcmp(a->text, b->text, a->length) == 0);
+}
+
+/* All at once in little memory: prompts in chunks, blocks taken away and given back. */
+static void
+test_scheduling(const char *uri, int least, bool preempts)
+{
+	engine_config cpu = config_of(ENGINE_DEVICE_CPU);
+	engine_config cuda = config_of(ENGINE_DEVICE_CUDA);
+	const char *options = "{\"max_model_len\": 288, \"max_num_seqs\": 8, \"kv_cache_tokens\": 384}";
+	drive	   *a = drive_open(&cpu, uri, options);
+	drive	   *b = drive_open(&cuda, uri, options);
+	int			same = 0;
+	int			good = 0;
+
+	if (!ok(a->engine != NULL && b->engine != NULL, "both engines open"))
+		return;
+	ok(strncmp(engine_device(b->engine), "CUDA", 4) == 0, "one of them on %s",
+	   engine_device(b->engine));
+	for (int kind = 0; kind < REQUESTS; kind++)
+	{
+		submit(a, uri, kind);
+		submit(b, uri, kind);
+	}
+	for (int kind = 0; kind < REQUESTS; kind++)
+	{
+		drive_wait(a, (uint64_t) kind);
+		drive_wait(b, (uint64_t) kind);
+		good += b->answers[kind].code == ENGINE_OK;
+		same += same_text(&a->answers[kind], &b->answers[kind]);
+		if (b->answers[kind].code != ENGINE_OK)
+			tap_note("%s", b->answers[kind].message);
+	}
+	ok(good == REQUESTS, "%d of %d requests are answered", good, REQUESTS);
+	ok(same >= least, "%d of %d texts are the CPU's", same, REQUESTS);
+	if (preempts)
+		ok(drive_statistic(b, "preemptions") > 0, "sequences gave way");
+	ok(drive_statistic(b, "prefix_hit_tokens") > 0, "prefixes were shared");
+	drive_close(a);
+	drive_close(b);
+}
+
+static void
+test_vectors(const char *uri, double least)
+{
+	static const char *const texts[] = {"the cat", "What is a write-ahead log, and what is it good for?",
+	"a", "the index is used when the query is selective enough, and else it is not"};
+	engine_config cpu = config_of(ENGINE_DEVICE_CPU);
+	engine_config cuda = config_of(ENGINE_DEVICE_CUDA);
+	drive	   *d[2] = {drive_open(&cpu, uri, ""), drive_open(&cuda, uri, "")};
+	double		worst = 1;
+
+	for (int i = 0; i < 2; i++)
+	{
+		drive_embed(d[i], 1, 4, texts, 0);
+		drive_wait(d[i], 1);
+	}
+	if (!ok(d[0]->answers[1].vector_count == 4 && d[1]->answers[1].vector_count == 4,
+			"%s: vectors of both (%s)", uri, d[1]->answers[1].message))
+		return;
+	for (int t = 0; t < 4; t++)
+	{
+		int			width = d[0]->answers[1].width;
+		const float *x = d[0]->answers[1].vectors + t * width;
+		const float *y = d[1]->answers[1].vectors + t * width;
+		double		xy = 0,
+					xx = 0,
+					yy = 0;
+
+		for (int i = 0; i < width; i++)
+		{
+			xy += (double) x[i] * y[i];
+			xx += (double) x[i] * x[i];
+			yy += (double) y[i] * y[i];
+		}
+		worst = fmin(worst, xy / sqrt(xx * yy));
+	}
+	ok(worst > least, "%s: cosine at least %.7f", uri, worst);
+	drive_close(d[0]);
+	drive_close(d[1]);
+}
+
+int
+main(void)
+{
+	const char *models = getenv("RAG_TEST_MODELS");
+	char		path[512];
+
+	test_fallback("driver", NULL, "error 35", "no driver");
+	test_fallback("0", NULL, "error 100", "no device");
+	test_fallback("1", "/nonexistent/rag_cuda.so", "could not load", "no library");
+	test_fallback("1", "libm.so.6", "is no backend", "another library");
+	test_ordinal();
+	test_memory();
+	test_vectors(BERT, 0.9999);
+	test_scheduling(ALPHABET, REQUESTS, true);
+	/* random weights leave the first two tokens close together: after half of a text they may part */
+	test_scheduling(LLAMA, REQUESTS / 2, false);
+	if (models == NULL || *models == '\0')
+		tap_skip("RAG_TEST_MODELS names no models");
+	else if (getenv("RAG_TEST_QUICK") == NULL)
+	{
+		snprintf(path, sizeof(path), "%s/minilm", models);
+		test_vectors(path, 0.99999);
+	}
+	return tap_done();
+}
