@@ -17,13 +17,6 @@ typedef enum wait_kind
 	WAIT_NOTHING, WAIT_WARP, WAIT_BLOCK, WAIT_OVER
 } wait_kind;
 
-/* A __shared__ variable. */
-typedef struct shared_site
-{
-	void	   *memory;
-	uint64_t	block;			/* that used it last */
-} shared_site;
-
 typedef struct late_copy
 {
 	void	   *to;
@@ -222,15 +215,10 @@ emulator_dynamic_shared(void)
 }
 
 void *
-emulator_static_shared(void **place, size_t size)
+emulator_static_shared(emulator_site *site, size_t size)
 {
-	shared_site *site = *place;
-
-	if (site == NULL)
-	{
-		*place = site = calloc(1, sizeof(*site));
+	if (site->memory == NULL)
 		site->memory = emulator_map_guarded((size + 15) / 16 * 16);
-	}
 	if (site->block != block.number)
 	{
 		site->block = block.number;

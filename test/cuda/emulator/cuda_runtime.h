@@ -91,7 +91,7 @@ emulator_start(void (*kernel) (P...), dim3 grid, dim3 block, size_t shared, cuda
 
 #define DYNAMIC_SHARED(name) unsigned char *name = (unsigned char *) emulator_dynamic_shared()
 #define SHARED_ARRAY(type, name, count) \
-	static void *name##_site; \
+	static emulator_site name##_site; \
 	type (&name)[count] = *(type (*)[count]) emulator_static_shared(&name##_site, sizeof(type) * (count))
 
 template <typename F>

@@ -70,6 +70,13 @@ typedef struct emulator_thread
 
 extern emulator_thread *emulator_self;
 
+/* A __shared__ variable. */
+typedef struct emulator_site
+{
+	void	   *memory;
+	uint64_t	block;			/* that used it last */
+} emulator_site;
+
 /* block.c */
 extern void emulator_set_order(emulator_order order, uint32_t seed);
 extern void emulator_run_kernel(const emulator_kernel *kernel);
@@ -77,8 +84,8 @@ extern void emulator_sync_threads(void);
 /* Every lane of mask brings size bytes; returns those of all lanes, EMULATOR_SLOT apart. */
 extern const unsigned char *emulator_exchange(uint32_t mask, const void *value, size_t size);
 extern void *emulator_dynamic_shared(void);
-/* The block's memory for a __shared__ variable; *site belongs to its declaration. */
-extern void *emulator_static_shared(void **site, size_t size);
+/* The block's memory for a __shared__ variable. */
+extern void *emulator_static_shared(emulator_site *site, size_t size);
 /* A copy that arrives when its thread waits for the group that it is in. */
 extern void emulator_copy_later(void *to, const void *from, size_t bytes, size_t zeros);
 extern void emulator_copy_commit(void);

@@ -29,6 +29,7 @@ static struct
 	size_t		used;
 	bool		open;
 	bool		handling;
+	struct sigaction before[2]; /* what SIGSEGV and SIGBUS did */
 } memory;
 
 static size_t
@@ -66,8 +67,8 @@ handle_faults(void)
 
 	if (memory.handling)
 		return;
-	sigaction(SIGSEGV, &action, NULL);
-	sigaction(SIGBUS, &action, NULL);
+	sigaction(SIGSEGV, &action, &memory.before[0]);
+	sigaction(SIGBUS, &action, &memory.before[1]);
 	memory.handling = true;
 }
 
@@ -104,6 +105,26 @@ protect(const allocation *a, bool open)
 {
 	if (!a->guard_only)
 		mprotect(a->base + PAGE, a->pages, open ? PROT_READ | PROT_WRITE : PROT_NONE);
+}
+
+/* A library that is closed takes its memory along. */
+__attribute__((destructor))
+static void
+unmap_all(void)
+{
+	while (memory.first != NULL)
+	{
+		allocation *a = memory.first;
+
+		memory.first = a->next;
+		munmap(a->base, a->pages + 2 * PAGE);
+		free(a);
+	}
+	if (memory.handling)
+	{
+		sigaction(SIGSEGV, &memory.before[0], NULL);
+		sigaction(SIGBUS, &memory.before[1], NULL);
+	}
 }
 
 void
