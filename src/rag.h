@@ -92,6 +92,27 @@
 #define RagCanBuildParallel(routine) ((void) 0)
 #endif
 
+/* The number of the running transaction in this backend; every one has one. */
+static inline LocalTransactionId
+RagLocalTransactionId(void)
+{
+#if PG_VERSION_NUM >= 170000
+	return MyProc->vxid.lxid;
+#else
+	return MyProc->lxid;
+#endif
+}
+
+/* What of a toast table can be seen; storage is for the versions that fill it. */
+#if PG_VERSION_NUM >= 180000
+#define RagToastSnapshot(storage) ((void) (storage), get_toast_snapshot())
+#else
+#define RagToastSnapshot(storage) (init_toast_snapshot(storage), (Snapshot) (storage))
+#endif
+#if PG_VERSION_NUM < 140000
+#define VARATT_EXTERNAL_GET_EXTSIZE(pointer) ((pointer).va_extsize)
+#endif
+
 /* In [0, 1). */
 static inline double
 RagRandomDouble(void)

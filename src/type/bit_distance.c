@@ -7,6 +7,7 @@
 #include "rag.h"
 #include "simd/simd.h"
 #include "type/bit_distance.h"
+#include "type/fetch.h"
 
 void
 BitCheckSameLength(const VarBit *a, int length)
@@ -37,8 +38,9 @@ PG_FUNCTION_INFO_V1(rag_hamming_distance);
 Datum
 rag_hamming_distance(PG_FUNCTION_ARGS)
 {
-	VarBit	   *a = PG_GETARG_VARBIT_P(0);
-	VarBit	   *b = PG_GETARG_VARBIT_P(1);
+	FetchRoom	rooms[2];
+	const VarBit *a = FetchArgument(fcinfo, 0, &rooms[0]);
+	const VarBit *b = FetchArgument(fcinfo, 1, &rooms[1]);
 
 	BitCheckSameLength(a, VARBITLEN(b));
 	PG_RETURN_FLOAT8(BitHamming(a, b));
@@ -48,8 +50,9 @@ PG_FUNCTION_INFO_V1(rag_jaccard_distance);
 Datum
 rag_jaccard_distance(PG_FUNCTION_ARGS)
 {
-	VarBit	   *a = PG_GETARG_VARBIT_P(0);
-	VarBit	   *b = PG_GETARG_VARBIT_P(1);
+	FetchRoom	rooms[2];
+	const VarBit *a = FetchArgument(fcinfo, 0, &rooms[0]);
+	const VarBit *b = FetchArgument(fcinfo, 1, &rooms[1]);
 
 	BitCheckSameLength(a, VARBITLEN(b));
 	PG_RETURN_FLOAT8(BitJaccard(a, b));

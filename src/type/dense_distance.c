@@ -11,6 +11,7 @@
 #include "simd/simd.h"
 #include "type/dense.h"
 #include "type/distance.h"
+#include "type/fetch.h"
 
 /* Two values of the same dimension. */
 typedef struct DensePair
@@ -18,28 +19,37 @@ typedef struct DensePair
 	const void *a;
 	const void *b;
 	int			dim;
+	FetchRoom	rooms[2];
 } DensePair;
 
-static inline DensePair
-pair_args(FunctionCallInfo fcinfo, const DenseType *type)
+static inline void
+get_pair(FunctionCallInfo fcinfo, const DenseType *type, DensePair *pair)
 {
-	Dense	   *a = PG_GETARG_DENSE_P(0);
-	Dense	   *b = PG_GETARG_DENSE_P(1);
+	const Dense *a = FetchArgument(fcinfo, 0, &pair->rooms[0]);
+	const Dense *b = FetchArgument(fcinfo, 1, &pair->rooms[1]);
 
 	DenseCheckSameDim(type, a->dim, b->dim);
-	return (DensePair) {a->elements, b->elements, a->dim};
+	pair->a = a->elements;
+	pair->b = b->elements;
+	pair->dim = a->dim;
 }
 
 static inline double
-l2_squared(const DenseType *type, DensePair pair)
+l2_squared(FunctionCallInfo fcinfo, const DenseType *type)
 {
+	DensePair	pair;
+
+	get_pair(fcinfo, type, &pair);
 	return DenseIsHalf(type) ? simd_get()->l2_squared_f16(pair.a, pair.b, pair.dim) :
 		simd_get()->l2_squared_f32(pair.a, pair.b, pair.dim);
 }
 
 static inline double
-dot(const DenseType *type, DensePair pair)
+dot(FunctionCallInfo fcinfo, const DenseType *type)
 {
+	DensePair	pair;
+
+	get_pair(fcinfo, type, &pair);
 	return DenseIsHalf(type) ? simd_get()->dot_f16(pair.a, pair.b, pair.dim) :
 		simd_get()->dot_f32(pair.a, pair.b, pair.dim);
 }
@@ -47,7 +57,7 @@ dot(const DenseType *type, DensePair pair)
 static Datum
 dense_l2_distance(FunctionCallInfo fcinfo, const DenseType *type)
 {
-	PG_RETURN_FLOAT8(sqrt(l2_squared(type, pair_args(fcinfo, type))));
+	PG_RETURN_FLOAT8(sqrt(l2_squared(fcinfo, type)));
 }
 DENSE_FUNCTION(l2_distance)
 
@@ -55,14 +65,14 @@ DENSE_FUNCTION(l2_distance)
 static Datum
 dense_l2_squared_distance(FunctionCallInfo fcinfo, const DenseType *type)
 {
-	PG_RETURN_FLOAT8(l2_squared(type, pair_args(fcinfo, type)));
+	PG_RETURN_FLOAT8(l2_squared(fcinfo, type));
 }
 DENSE_FUNCTION(l2_squared_distance)
 
 static Datum
 dense_inner_product(FunctionCallInfo fcinfo, const DenseType *type)
 {
-	PG_RETURN_FLOAT8(dot(type, pair_args(fcinfo, type)));
+	PG_RETURN_FLOAT8(dot(fcinfo, type));
 }
 DENSE_FUNCTION(inner_product)
 
@@ -70,7 +80,7 @@ DENSE_FUNCTION(inner_product)
 static Datum
 dense_negative_inner_product(FunctionCallInfo fcinfo, const DenseType *type)
 {
-	PG_RETURN_FLOAT8(-dot(type, pair_args(fcinfo, type)));
+	PG_RETURN_FLOAT8(-dot(fcinfo, type));
 }
 DENSE_FUNCTION(negative_inner_product)
 
@@ -78,9 +88,10 @@ DENSE_FUNCTION(negative_inner_product)
 static Datum
 dense_cosine_distance(FunctionCallInfo fcinfo, const DenseType *type)
 {
-	DensePair	pair = pair_args(fcinfo, type);
+	DensePair	pair;
 	float		parts[3];
 
+	get_pair(fcinfo, type, &pair);
 	if (DenseIsHalf(type))
 		simd_get()->cosine_parts_f16(pair.a, pair.b, pair.dim, parts);
 	else
@@ -93,15 +104,16 @@ DENSE_FUNCTION(cosine_distance)
 static Datum
 dense_spherical_distance(FunctionCallInfo fcinfo, const DenseType *type)
 {
-	PG_RETURN_FLOAT8(acos(DistanceClampCosine(dot(type, pair_args(fcinfo, type)))) / M_PI);
+	PG_RETURN_FLOAT8(acos(DistanceClampCosine(dot(fcinfo, type))) / M_PI);
 }
 DENSE_FUNCTION(spherical_distance)
 
 static Datum
 dense_l1_distance(FunctionCallInfo fcinfo, const DenseType *type)
 {
-	DensePair	pair = pair_args(fcinfo, type);
+	DensePair	pair;
 
+	get_pair(fcinfo, type, &pair);
 	PG_RETURN_FLOAT8(DenseIsHalf(type) ? simd_get()->l1_f16(pair.a, pair.b, pair.dim) :
 					 simd_get()->l1_f32(pair.a, pair.b, pair.dim));
 }

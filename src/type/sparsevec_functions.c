@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "type/distance.h"
+#include "type/fetch.h"
 #include "type/sparsevec.h"
 
 /* ---- distances ---- */
@@ -14,25 +15,28 @@ typedef struct SparsevecPair
 {
 	sparse_array a;
 	sparse_array b;
+	FetchRoom	rooms[2];
 } SparsevecPair;
 
 /* The two arguments, of the same dimension. */
-static SparsevecPair
-pair_args(FunctionCallInfo fcinfo)
+static void
+get_pair(FunctionCallInfo fcinfo, SparsevecPair *pair)
 {
-	Sparsevec  *a = PG_GETARG_SPARSEVEC_P(0);
-	Sparsevec  *b = PG_GETARG_SPARSEVEC_P(1);
+	const Sparsevec *a = FetchArgument(fcinfo, 0, &pair->rooms[0]);
+	const Sparsevec *b = FetchArgument(fcinfo, 1, &pair->rooms[1]);
 
 	DenseCheckSameDim(&SparsevecType, a->dim, b->dim);
-	return (SparsevecPair) {SparsevecArray(a), SparsevecArray(b)};
+	pair->a = SparsevecArray(a);
+	pair->b = SparsevecArray(b);
 }
 
 PG_FUNCTION_INFO_V1(rag_sparsevec_l2_distance);
 Datum
 rag_sparsevec_l2_distance(PG_FUNCTION_ARGS)
 {
-	SparsevecPair pair = pair_args(fcinfo);
+	SparsevecPair pair;
 
+	get_pair(fcinfo, &pair);
 	PG_RETURN_FLOAT8(sqrt((double) sparse_l2_squared(pair.a, pair.b)));
 }
 
@@ -41,8 +45,9 @@ PG_FUNCTION_INFO_V1(rag_sparsevec_l2_squared_distance);
 Datum
 rag_sparsevec_l2_squared_distance(PG_FUNCTION_ARGS)
 {
-	SparsevecPair pair = pair_args(fcinfo);
+	SparsevecPair pair;
 
+	get_pair(fcinfo, &pair);
 	PG_RETURN_FLOAT8((double) sparse_l2_squared(pair.a, pair.b));
 }
 
@@ -50,8 +55,9 @@ PG_FUNCTION_INFO_V1(rag_sparsevec_inner_product);
 Datum
 rag_sparsevec_inner_product(PG_FUNCTION_ARGS)
 {
-	SparsevecPair pair = pair_args(fcinfo);
+	SparsevecPair pair;
 
+	get_pair(fcinfo, &pair);
 	PG_RETURN_FLOAT8((double) sparse_dot(pair.a, pair.b));
 }
 
@@ -60,8 +66,9 @@ PG_FUNCTION_INFO_V1(rag_sparsevec_negative_inner_product);
 Datum
 rag_sparsevec_negative_inner_product(PG_FUNCTION_ARGS)
 {
-	SparsevecPair pair = pair_args(fcinfo);
+	SparsevecPair pair;
 
+	get_pair(fcinfo, &pair);
 	PG_RETURN_FLOAT8((double) -sparse_dot(pair.a, pair.b));
 }
 
@@ -80,8 +87,9 @@ PG_FUNCTION_INFO_V1(rag_sparsevec_cosine_distance);
 Datum
 rag_sparsevec_cosine_distance(PG_FUNCTION_ARGS)
 {
-	SparsevecPair pair = pair_args(fcinfo);
+	SparsevecPair pair;
 
+	get_pair(fcinfo, &pair);
 	PG_RETURN_FLOAT8(DistanceOfCosine(sparse_dot(pair.a, pair.b), norm_squared(pair.a),
 									  norm_squared(pair.b)));
 }
@@ -90,8 +98,9 @@ PG_FUNCTION_INFO_V1(rag_sparsevec_l1_distance);
 Datum
 rag_sparsevec_l1_distance(PG_FUNCTION_ARGS)
 {
-	SparsevecPair pair = pair_args(fcinfo);
+	SparsevecPair pair;
 
+	get_pair(fcinfo, &pair);
 	PG_RETURN_FLOAT8((double) sparse_l1(pair.a, pair.b));
 }
 
