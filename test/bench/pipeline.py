@@ -1,4 +1,7 @@
-"""The pipeline stage by stage: ours inside PostgreSQL, the peer inside one Python process."""
+"""The pipeline stage by stage: ours inside PostgreSQL, the peer inside one Python process.
+
+PART=whole measures it as a whole instead, against the packages that are commonly used (whole.py).
+"""
 import glob
 import importlib.metadata
 import os
@@ -6,6 +9,7 @@ import os
 import numpy as np
 
 import harness
+import whole
 
 # the pages are few and the first stages fast: so often, in one measurement
 REPEAT = 10
@@ -159,6 +163,9 @@ def generate_stage(db, report, chunks, threads):
 def run(db, report):
     report.isa = db.execute("SELECT rag.engine_statistics() ->> 'device'").fetchone()[0]
     print("engine:", report.isa)
+    if os.environ.get("PART") == "whole":
+        whole.run(report)
+        return
     threads = len(os.sched_getaffinity(0))
     documents = pages()
     html_stage(db, report, documents)
