@@ -259,6 +259,8 @@ load(loaded_model *m, engine_error *error)
 	if (!allocate_step(m, &limits, error))
 		return false;
 	describe(m, &limits);
+	/* the device has the weights; pages of the files need not count as the engine's memory */
+	model_close_files(m->files);
 	return true;
 }
 

@@ -67,21 +67,35 @@ model_open(const char *path, engine_error *error)
 }
 
 void
+model_close_files(model *m)
+{
+	for (size_t i = 0; i < m->copy_count; i++)
+		free(m->copies[i]);
+	free(m->copies);
+	m->copies = NULL;
+	m->copy_count = 0;
+	free(m->tensors);
+	m->tensors = NULL;
+	gguf_free(m->metadata);
+	m->metadata = NULL;
+	tensor_table_free(&m->table);
+	m->table = (tensor_table) {0};
+	for (size_t i = 0; i < m->map_count; i++)
+		file_map_close(&m->maps[i]);
+	free(m->maps);
+	m->maps = NULL;
+	m->map_count = 0;
+	if (m->folder >= 0)
+		close(m->folder);
+	m->folder = -1;
+}
+
+void
 model_close(model *m)
 {
 	if (m == NULL)
 		return;
-	for (size_t i = 0; i < m->copy_count; i++)
-		free(m->copies[i]);
-	free(m->copies);
-	free(m->tensors);
-	gguf_free(m->metadata);
-	tensor_table_free(&m->table);
-	for (size_t i = 0; i < m->map_count; i++)
-		file_map_close(&m->maps[i]);
-	free(m->maps);
-	if (m->folder >= 0)
-		close(m->folder);
+	model_close_files(m);
 	free(m->file);
 	free(m);
 }
@@ -103,7 +117,7 @@ model_get_tensor(const model *m, tensor_role role, int layer)
 {
 	size_t		index = (size_t) role;
 
-	if ((unsigned) role >= TENSOR_ROLES || layer < 0 || layer >= m->config.layers)
+	if (m->tensors == NULL || (unsigned) role >= TENSOR_ROLES || layer < 0 || layer >= m->config.layers)
 		return NULL;
 	if (role >= MODEL_FIRST_LAYER_ROLE)
 		index += (size_t) layer * (TENSOR_ROLES - MODEL_FIRST_LAYER_ROLE);

@@ -141,6 +141,9 @@ typedef struct model model;
  */
 extern model *model_open(const char *path, engine_error *error);
 extern void model_close(model *m);
+/* When all has been read that is wanted of them. There is only the config from then on: no
+ * tensors, no metadata, no files. */
+extern void model_close_files(model *m);
 extern const model_config *model_get_config(const model *m);
 /* NULL only for an optional tensor that the model does not have. layer is 0 for model roles. */
 extern const model_tensor *model_get_tensor(const model *m, tensor_role role, int layer);

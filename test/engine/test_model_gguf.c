@@ -114,6 +114,9 @@ test_bert(void)
 	ok(is_tensor(m, TENSOR_TYPE_EMBEDDING, 0, "token_types.weight", TYPE_F32, 2, HIDDEN) &&
 	   is_tensor(m, TENSOR_FF_NORM_BIAS, 1, "blk.1.layer_output_norm.bias", TYPE_F32, 1, HIDDEN) &&
 	   is_tensor(m, TENSOR_UP, 0, "blk.0.ffn_up.weight", TYPE_F16, FF, HIDDEN), "its tensors");
+	model_close_files(m);
+	ok(model_get_config(m)->hidden_size > 0 && model_get_tensor(m, TENSOR_TOKEN_EMBEDDING, 0) == NULL &&
+	   !model_is_gguf(m), "bert: the config outlives its files");
 	model_close(m);
 	m = open_built(bert, &(tweak) {.key = "bert.pooling_type",.value = 1}, &error);
 	ok(m && model_get_config(m)->pooling == POOLING_MEAN, "mean pooling");

@@ -1,8 +1,9 @@
 /*
  * cache.c: the paged cache of keys and values.
  *
- * [layer][block][kv_head]: the keys of a block's tokens, [block_size / 16][head_size][16],
- * so that sixteen keys are scored at a time, then its values, [block_size][head_size].
+ * [block][layer][kv_head]: the keys of a block's tokens, [block_size / 16][head_size][16],
+ * so that sixteen keys are scored at a time, then its values, [block_size][head_size]. A block
+ * is one piece of memory, and takes none before it is used.
  * Elements are f16, or f32 where the configuration says so; strides count elements.
  */
 #include <stdlib.h>
@@ -34,9 +35,9 @@ cache_alloc(backend_device *d, const backend_kv_config *config, engine_error *er
 	kv->config = *config;
 	if (__builtin_mul_overflow((size_t) config->block_size * 2, (size_t) config->head_size,
 							   &kv->head_stride) ||
-		__builtin_mul_overflow(kv->head_stride, (size_t) config->kv_heads, &kv->block_stride) ||
-		__builtin_mul_overflow(kv->block_stride, (size_t) config->blocks, &kv->layer_stride) ||
-		__builtin_mul_overflow(kv->layer_stride, (size_t) config->layers, &elements) ||
+		__builtin_mul_overflow(kv->head_stride, (size_t) config->kv_heads, &kv->layer_stride) ||
+		__builtin_mul_overflow(kv->layer_stride, (size_t) config->layers, &kv->block_stride) ||
+		__builtin_mul_overflow(kv->block_stride, (size_t) config->blocks, &elements) ||
 		(kv->data = memory_alloc(elements, config->f32 ? sizeof(float) : sizeof(uint16_t))) == NULL)
 	{
 		engine_fail_memory(error, "the key-value cache");

@@ -54,8 +54,8 @@ struct backend_kv
 {
 	backend_kv_config config;
 	size_t		head_stride;	/* elements: keys and values of one head in one block */
-	size_t		block_stride;	/* of all heads */
-	size_t		layer_stride;
+	size_t		layer_stride;	/* of all heads in one block */
+	size_t		block_stride;	/* of all layers */
 	void	   *data;			/* f16, or f32 if config.f32 */
 };
 

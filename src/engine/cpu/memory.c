@@ -1,47 +1,83 @@
 /*
  * memory.c: memory for weights, caches and buffers.
  */
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 
 #include "engine/cpu/device.h"
 
 #define HUGE_PAGE ((size_t) 2 << 20)
 
+/* In front of each piece of memory. */
+typedef struct memory_head
+{
+	void	   *start;
+	size_t		mapped;			/* bytes; 0: of the heap */
+} memory_head;
+
+static void *
+place(void *start, size_t mapped, size_t alignment)
+{
+	uintptr_t	at = ((uintptr_t) start + sizeof(memory_head) + alignment - 1) / alignment * alignment;
+	memory_head *head = (memory_head *) at - 1;
+
+	*head = (memory_head) {start, mapped};
+	return head + 1;
+}
+
+static void *
+alloc_small(size_t bytes)
+{
+	void	   *start = calloc(1, bytes + sizeof(memory_head) + BUFFER_ALIGNMENT);
+
+	return start == NULL ? NULL : place(start, 0, BUFFER_ALIGNMENT);
+}
+
 /*
  * What is read in long runs wants huge pages: with small ones a weight of 100 MB takes
- * 25,000 translations per token. Only an advice; without it all works the same.
+ * 25,000 translations per token. Only an advice; without it all works the same. Pages
+ * that are never written take no memory.
  */
+static void *
+alloc_large(size_t bytes)
+{
+	size_t		mapped = bytes + sizeof(memory_head) + HUGE_PAGE;
+	void	   *start = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void	   *p;
+
+	if (start == MAP_FAILED)
+		return NULL;
+	p = place(start, mapped, HUGE_PAGE);
+#if defined(MADV_HUGEPAGE)
+	(void) madvise(p, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+#endif
+	return p;
+}
+
 void *
 memory_alloc(size_t count, size_t size)
 {
-	size_t		alignment = BUFFER_ALIGNMENT;
 	size_t		bytes;
-	void	   *p = NULL;
 
 	if (__builtin_mul_overflow(count, size, &bytes) || bytes > SIZE_MAX / 2)
 		return NULL;
-	if (bytes >= HUGE_PAGE)
-	{
-		alignment = HUGE_PAGE;
-		bytes = (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
-	}
-	if (posix_memalign(&p, alignment, bytes > 0 ? bytes : 1) != 0)
-		return NULL;
-#if defined(MADV_HUGEPAGE)
-	if (bytes >= HUGE_PAGE)
-		(void) madvise(p, bytes, MADV_HUGEPAGE);
-#endif
-	memset(p, 0, bytes);
-	return p;
+	return bytes < HUGE_PAGE ? alloc_small(bytes) : alloc_large(bytes);
 }
 
 void
 memory_free(void *p)
 {
-	free(p);
+	memory_head *head;
+
+	if (p == NULL)
+		return;
+	head = (memory_head *) p - 1;
+	if (head->mapped > 0)
+		(void) munmap(head->start, head->mapped);
+	else
+		free(head->start);
 }
 
 /* A number in a file, or the greatest one ("max", or no such file). */
