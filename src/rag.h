@@ -11,6 +11,7 @@
 #error "rag needs PostgreSQL 13 or later"
 #endif
 
+#include "access/genam.h"
 #include "access/relscan.h"
 #include "access/transam.h"
 #include "commands/vacuum.h"

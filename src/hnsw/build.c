@@ -16,7 +16,6 @@
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "pgstat.h"
-#include "utils/backend_progress.h"
 #include "utils/memutils.h"
 
 #include "hnsw/build.h"

@@ -1,5 +1,5 @@
 -- embed() and token_count() with a real, tiny model.
-\getenv data RAG_TEST_DATA
+\set data `echo "$RAG_TEST_DATA"`
 \set bert :data '/models/tiny-bert'
 SELECT rag.load_model('bert', :'bert');
 SET rag.embedding_model = 'bert';

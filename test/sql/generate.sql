@@ -1,6 +1,6 @@
 -- generate() and generate_stream() with a real, tiny model whose greedy text can be told beforehand:
 -- after a letter or digit comes the next one, after z, Z and 9 the end, after all else an "a".
-\getenv data RAG_TEST_DATA
+\set data `echo "$RAG_TEST_DATA"`
 \set alphabet :data '/models/alphabet-llama.gguf'
 SELECT rag.load_model('letters', :'alphabet');
 SET rag.generation_model = 'letters';

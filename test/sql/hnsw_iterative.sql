@@ -16,7 +16,7 @@ $$;
 -- is the order that the index gives the order of the distances?
 CREATE FUNCTION in_order() RETURNS boolean LANGUAGE sql AS $$
 	SELECT bool_and(ok) FROM (
-		SELECT d >= lag(d, 1, 0) OVER (ORDER BY n) AS ok FROM (
+		SELECT d >= lag(d, 1, 0::float8) OVER (ORDER BY n) AS ok FROM (
 			SELECT row_number() OVER () AS n, d FROM (
 				SELECT val <-> '[.1,.2,.3,.4,.5,.6,.7,.8]' AS d FROM t
 				ORDER BY val <-> '[.1,.2,.3,.4,.5,.6,.7,.8]') a) b) c

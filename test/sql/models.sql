@@ -1,5 +1,5 @@
 -- The catalog of models: loading, rights, dropping.
-\getenv data RAG_TEST_DATA
+\set data `echo "$RAG_TEST_DATA"`
 \set alphabet :data '/models/alphabet-llama.gguf'
 \set bert :data '/models/tiny-bert'
 \set path_missing :data '/models/none.gguf'
@@ -7,7 +7,7 @@
 \set path_text :data '/models/tiny-bert/vocab.txt'
 
 SELECT rag.load_model('letters', :'alphabet');
-SELECT rag.load_model('words', :'data' || '/models/./x/../tiny-bert/', kind => 'embedding', options => '{"max_model_len": 32}');
+SELECT rag.load_model('words', :'data' || '//models///tiny-bert/.', kind => 'embedding', options => '{"max_model_len": 32}');
 SELECT name, kind, options, dimensions, architecture, max_model_len, parameters, users FROM rag.model ORDER BY name;
 SELECT uri = :'bert' AS cleaned FROM rag.model WHERE name = 'words';
 

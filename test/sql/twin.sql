@@ -123,6 +123,11 @@ CREATE EXTENSION vector SCHEMA hers;
 CREATE EXTENSION rag;
 CREATE TABLE hers.t (v hers.vector(2));
 DROP TABLE hers.t;
+-- before 14 an access method goes with its extension only if a superuser says so
+SELECT current_setting('server_version_num')::int < 140000 AS before_14 \gset
+\if :before_14
+RESET ROLE;
+\endif
 DROP EXTENSION vector;
 RESET ROLE;
 CREATE EXTENSION rag;

@@ -53,14 +53,30 @@ rag_give()
 	[ "$(id -u)" -ne 0 ] || chown -R "$(rag_server_user):" "$@"
 }
 
+# PostgreSQL finds extensions outside of its own folder since 18, Debian's packages always.
+# Of any other server a copy is used, DIR/server, into which they can be installed.
+rag_server_copy()
+{
+	local dir=$1 bindir
+	bindir=$("$(rag_pg_config)" --bindir)
+	if "$bindir/postgres" --describe-config | grep -qE '^extension_(destdir|control_path)\b'; then
+		return
+	fi
+	[ -d "$dir/server" ] || cp -r "$(dirname "$bindir")" "$dir/server"
+	chmod -R go+rX "$dir/server"
+	export PG_CONFIG=$dir/server/bin/pg_config
+}
+
 rag_stage()
 {
 	local dir=$1
 	mkdir -p "$dir/stage"
+	rag_server_copy "$dir"
 	make -s -C "$RAG_TOP" -j"$(nproc)" all PG_CONFIG="$(rag_pg_config)" &&
 		make -s -C "$RAG_TOP" install-vector PG_CONFIG="$(rag_pg_config)" DESTDIR="$dir/stage" \
 			>"$dir/install.log" || return 1
 	chmod -R go+rX "$dir/stage"
+	[ ! -d "$dir/server" ] || cp -r "$dir/stage$dir/server/." "$dir/server/"
 }
 
 rag_server_init()
@@ -76,16 +92,18 @@ rag_server_init()
 	rag_give "$dir"
 	chmod 700 "$dir/data"
 	rag_as_user "$("$pg_config" --bindir)/initdb" -D "$dir/data" -U postgres -A trust \
-		--no-sync --no-instructions -E UTF8 --locale=C.UTF-8 >"$dir/initdb.log" 2>&1 ||
+		--no-sync -E UTF8 --locale=C.UTF-8 >"$dir/initdb.log" 2>&1 ||
 		{ cat "$dir/initdb.log" >&2; return 1; }
 	{
 		echo "listen_addresses = ''"
 		echo "unix_socket_directories = '$dir'"
-		echo "dynamic_library_path = '$dir/stage$libdir:\$libdir'"
-		if [ "$major" -ge 18 ]; then
-			echo "extension_control_path = '$dir/stage$sharedir:\$system'"
-		else
-			echo "extension_destdir = '$dir/stage'"
+		if [ ! -d "$dir/server" ]; then
+			echo "dynamic_library_path = '$dir/stage$libdir:\$libdir'"
+			if [ "$major" -ge 18 ]; then
+				echo "extension_control_path = '$dir/stage$sharedir:\$system'"
+			else
+				echo "extension_destdir = '$dir/stage'"
+			fi
 		fi
 		echo "fsync = off"
 		printf '%s\n' "$@"
