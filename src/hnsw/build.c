@@ -224,9 +224,11 @@ StartMeta(Relation index, ForkNumber fork, int dimensions)
 		.dimensions = dimensions,
 		.m = HnswOptionM(index),
 		.ef_construction = HnswOptionEfConstruction(index),
-		.entry = HNSW_NO_NODE,
-		.rows_block = InvalidBlockNumber
+		.entry = HNSW_NO_NODE
 	};
+
+	for (int kind = 0; kind < HNSW_PAGE_KINDS; kind++)
+		meta.last[kind] = InvalidBlockNumber;
 
 	HnswInitMeta(index, fork, &meta);
 }

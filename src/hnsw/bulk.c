@@ -8,25 +8,44 @@
 
 #include "miscadmin.h"
 
-#include "hnsw/hnsw.h"
+#include "hnsw/pages.h"
 
-/* Where the next node goes. */
+/* Where the next item of a kind goes. */
+typedef struct Stream
+{
+	HnswPageKind kind;
+	BlockNumber block;
+	OffsetNumber offset;		/* of the last item there */
+	Size		room;
+	Buffer		buffer;			/* of the block, once it is written */
+} Stream;
+
 typedef struct Places
 {
 	BlockNumber next;			/* the first block that is not in use yet */
-	BlockNumber block;			/* of nodes */
-	OffsetNumber offset;		/* of the last node there */
-	Size		room;
+	Stream		nodes;
+	Stream		links;
+	Stream		fine;
 } Places;
 
 struct HnswBulk
 {
 	Relation	index;
+	HnswSupport support;
 	int			m;
 	Places		placed;
 	Places		written;
-	Buffer		buffer;			/* of written.block */
 };
+
+static void
+StartPlaces(Places *places)
+{
+	memset(places, 0, sizeof(*places));
+	places->next = HNSW_META_BLOCK + 1;
+	places->nodes.kind = HNSW_PAGE_NODES;
+	places->links.kind = HNSW_PAGE_LINKS;
+	places->fine.kind = HNSW_PAGE_FINE;
+}
 
 HnswBulk *
 HnswBulkBegin(Relation index, int m)
@@ -35,36 +54,46 @@ HnswBulkBegin(Relation index, int m)
 
 	bulk->index = index;
 	bulk->m = m;
-	bulk->placed.next = HNSW_META_BLOCK + 1;
-	bulk->written.next = HNSW_META_BLOCK + 1;
-	bulk->buffer = InvalidBuffer;
+	HnswInitSupport(&bulk->support, index);
+	StartPlaces(&bulk->placed);
+	StartPlaces(&bulk->written);
 	return bulk;
 }
 
-/* Steps to the place of one more node; its pages of values are the last before next. */
-static HnswNode
-TakePlace(Places *places, const HnswShape *shape)
+/* Steps to the place of one item more. */
+static void
+TakePlace(Places *places, Stream *stream, Size size)
 {
-	Size		need = shape->tuple_size + sizeof(ItemIdData);
+	Size		need = MAXALIGN(size) + sizeof(ItemIdData);
 
-	if (need > places->room)
+	if (need > stream->room)
 	{
-		places->block = places->next++;
-		places->offset = InvalidOffsetNumber;
-		places->room = HNSW_PAGE_ROOM + sizeof(ItemIdData);
+		stream->block = places->next++;
+		stream->offset = InvalidOffsetNumber;
+		stream->room = HNSW_PAGE_ROOM + sizeof(ItemIdData);
 	}
-	places->room -= need;
-	places->offset = OffsetNumberNext(places->offset);
+	stream->room -= need;
+	stream->offset = OffsetNumberNext(stream->offset);
+}
+
+/* Those of a node and its parts; the pages of its value are the last before next. */
+static HnswNode
+TakePlaces(Places *places, const HnswShape *shape)
+{
+	TakePlace(places, &places->nodes, shape->node_size);
+	TakePlace(places, &places->links, shape->links_size);
+	if (shape->fine_tuple_size > 0)
+		TakePlace(places, &places->fine, shape->fine_tuple_size);
 	places->next += shape->value_pages;
-	return HnswRefMake(places->block, places->offset, 0);
+	return HnswRefMake(places->nodes.block, places->nodes.offset, 0);
 }
 
 HnswNode
 HnswBulkPlace(HnswBulk *bulk, int level, Size value_size)
 {
-	HnswShape	shape = HnswNodeShape(bulk->m, level, value_size);
+	HnswShape	shape = HnswNodeShape(&bulk->support, bulk->m, level, value_size);
 
-	return TakePlace(&bulk->placed, &shape);
+	return TakePlaces(&bulk->placed, &shape);
 }
 
 static Buffer
@@ -88,51 +117,102 @@ FinishBuffer(Buffer buffer)
 	UnlockReleaseBuffer(buffer);
 }
 
-/* The tuple of a node, whose pages of values begin at a block. */
-static HnswNodeTuple *
-FormNode(const HnswBulk *bulk, const HnswBulkNode *node, const HnswShape *shape,
-		 BlockNumber value_block)
+/* Writes the item of the place that was taken last. */
+static void
+WriteItem(HnswBulk *bulk, Stream *stream, const void *item, Size size)
 {
-	HnswNodeTuple *tuple = palloc0(shape->tuple_size);
-	HnswInsertion form = {
-		.form = {.value = node->value, .size = node->value_size},
-		.level = node->level
-	};
+	if (stream->offset == FirstOffsetNumber)
+	{
+		FinishBuffer(stream->buffer);
+		stream->buffer = NextBuffer(bulk, stream->block);
+		HnswPageInit(BufferGetPage(stream->buffer), stream->kind);
+	}
+	if (PageAddItem(BufferGetPage(stream->buffer), (Item) item, size, InvalidOffsetNumber, false,
+					false) != stream->offset)
+		elog(ERROR, "hnsw item is not where it was to be");
+}
 
-	HnswFormNode(tuple, shape, &form, bulk->m);
-	memcpy(tuple->links, node->links, shape->links * sizeof(HnswNode));
+static ItemPointerData
+PlaceOf(const Stream *stream)
+{
+	ItemPointerData at;
+
+	ItemPointerSet(&at, stream->block, stream->offset);
+	return at;
+}
+
+/* The tuple of a node whose places were taken last. */
+static void
+WriteNode(HnswBulk *bulk, const HnswBulkNode *node, const HnswShape *shape)
+{
+	HnswNodeTuple *tuple = palloc0(shape->node_size);
+
+	HnswFormNode(tuple, shape, node->level, node->value, node->value_size);
+	tuple->links = PlaceOf(&bulk->written.links);
+	if (shape->fine_tuple_size > 0)
+		tuple->fine = PlaceOf(&bulk->written.fine);
 	tuple->row_count = Min(node->row_count, HNSW_INLINE_ROWS);
-	memcpy(tuple->rows, node->rows, tuple->row_count * sizeof(ItemPointerData));
+	memcpy(tuple->u.rows, node->rows, tuple->row_count * sizeof(ItemPointerData));
 	for (int i = 0; i < shape->value_pages; i++)
-		tuple->value_block[i] = value_block + i;
-	return tuple;
+		tuple->value_block[i] = bulk->written.next - shape->value_pages + i;
+	WriteItem(bulk, &bulk->written.nodes, tuple, shape->node_size);
+	pfree(tuple);
+}
+
+static void
+WriteLinks(HnswBulk *bulk, HnswNode name, const HnswBulkNode *node, const HnswShape *shape)
+{
+	HnswLinksTuple *tuple = palloc0(shape->links_size);
+
+	tuple->owner = name;
+	tuple->level = node->level;
+	memcpy(tuple->links, node->links, shape->links * sizeof(HnswNode));
+	WriteItem(bulk, &bulk->written.links, tuple, shape->links_size);
+	pfree(tuple);
+}
+
+static void
+WriteValue(HnswBulk *bulk, HnswNode name, const HnswBulkNode *node, const HnswShape *shape)
+{
+	if (shape->fine_tuple_size > 0)
+	{
+		HnswFineTuple *fine = HnswFormFine(shape, name, node->value, node->value_size);
+
+		WriteItem(bulk, &bulk->written.fine, fine, shape->fine_tuple_size);
+		pfree(fine);
+	}
+	for (int part = 0; part < shape->value_pages; part++)
+	{
+		Buffer		buffer = NextBuffer(bulk, bulk->written.next - shape->value_pages + part);
+
+		HnswValuePageFill(BufferGetPage(buffer), name, shape, node->value, node->value_size, part);
+		FinishBuffer(buffer);
+	}
 }
 
 void
 HnswBulkWrite(HnswBulk *bulk, const HnswBulkNode *node)
 {
-	HnswShape	shape = HnswNodeShape(bulk->m, node->level, node->value_size);
-	BlockNumber block = bulk->written.block;
-	HnswNode	name = TakePlace(&bulk->written, &shape);
-	BlockNumber value_block = bulk->written.next - shape.value_pages;
-	HnswNodeTuple *tuple = FormNode(bulk, node, &shape, value_block);
+	HnswShape	shape = HnswNodeShape(&bulk->support, bulk->m, node->level, node->value_size);
+	HnswNode	name = TakePlaces(&bulk->written, &shape);
 
-	if (bulk->buffer == InvalidBuffer || HnswRefBlock(name) != block)
-	{
-		FinishBuffer(bulk->buffer);
-		bulk->buffer = NextBuffer(bulk, HnswRefBlock(name));
-		HnswPageInit(BufferGetPage(bulk->buffer), HNSW_PAGE_NODES);
-	}
-	if (PageAddItem(BufferGetPage(bulk->buffer), (Item) tuple, shape.tuple_size,
-					InvalidOffsetNumber, false, false) != HnswRefOffset(name))
-		elog(ERROR, "hnsw node is not where it was to be");
-	pfree(tuple);
-	for (int part = 0; part < shape.value_pages; part++)
-	{
-		Buffer		buffer = NextBuffer(bulk, value_block + part);
+	WriteNode(bulk, node, &shape);
+	WriteLinks(bulk, name, node, &shape);
+	WriteValue(bulk, name, node, &shape);
+}
 
-		HnswValuePageFill(BufferGetPage(buffer), name, &shape, node->value, node->value_size, part);
-		FinishBuffer(buffer);
+static void
+FinishStreams(HnswBulk *bulk)
+{
+	Stream	   *streams[] = {&bulk->written.nodes, &bulk->written.links, &bulk->written.fine};
+
+	for (int i = 0; i < (int) lengthof(streams); i++)
+	{
+		if (streams[i]->buffer == InvalidBuffer)
+			continue;
+		FinishBuffer(streams[i]->buffer);
+		streams[i]->buffer = InvalidBuffer;
+		HnswWriteLast(bulk->index, streams[i]->kind, streams[i]->block, true);
 	}
 }
 
@@ -141,8 +221,7 @@ HnswBulkAddRows(HnswBulk *bulk, HnswNode name, const ItemPointerData *rows, int 
 {
 	Buffer		buffer;
 
-	FinishBuffer(bulk->buffer);
-	bulk->buffer = InvalidBuffer;
+	FinishStreams(bulk);
 	CHECK_FOR_INTERRUPTS();
 	if (count <= HNSW_INLINE_ROWS)
 		return;
@@ -156,7 +235,7 @@ HnswBulkAddRows(HnswBulk *bulk, HnswNode name, const ItemPointerData *rows, int 
 void
 HnswBulkEnd(HnswBulk *bulk, HnswNode entry, int entry_level)
 {
-	FinishBuffer(bulk->buffer);
+	FinishStreams(bulk);
 	if (entry != HNSW_NO_NODE)
 		HnswWriteEntry(bulk->index, entry, entry_level, true);
 	pfree(bulk);

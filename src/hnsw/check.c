@@ -22,7 +22,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-#include "hnsw/hnsw.h"
+#include "hnsw/pages.h"
 
 typedef struct CheckedNode
 {
@@ -44,7 +44,7 @@ typedef struct Check
 	int64		room;
 	HnswNodeSet known;			/* well-formed nodes */
 	HnswNodeSet rows;			/* heap TIDs that have been seen */
-	HnswNodeSet chained;		/* tuples of rows that a node leads to */
+	HnswNodeSet owned;			/* items of rows, links and fine parts that a node leads to */
 	HnswNodeSet values;			/* pages of values that a node knows, with the node */
 	ReturnSetInfo *result;
 } Check;
@@ -109,7 +109,7 @@ CheckRows(Check *check, HnswNode name, const HnswNodeTuple *node)
 		HnswNode	place = HnswRefMake(ItemPointerGetBlockNumber(&at),
 										ItemPointerGetOffsetNumber(&at), 0);
 
-		if (!HnswNodeSetAdd(&check->chained, place))
+		if (!HnswNodeSetAdd(&check->owned, place))
 		{
 			Report(check, name, "rows at (%u,%u) are in two chains, or in one twice",
 				   HnswRefBlock(place), HnswRefOffset(place));
@@ -139,6 +139,27 @@ CheckRows(Check *check, HnswNode name, const HnswNodeTuple *node)
 }
 
 static void
+CheckNorm(Check *check, HnswNode name, const void *value)
+{
+	double		norm = DatumGetFloat8(FunctionCall1Coll(check->support.norm, check->support.collation,
+														PointerGetDatum(value)));
+
+	if (!(fabs(norm - 1) < 0.001))
+		Report(check, name, "value of the node has norm %g, not 1", norm);
+}
+
+static void
+CheckCode(Check *check, HnswNode name, const HnswNodeTuple *node, const code_head *head)
+{
+	HnswNodeSetAdd(&check->owned, HnswRefMake(ItemPointerGetBlockNumberNoCheck(&node->fine),
+											  ItemPointerGetOffsetNumberNoCheck(&node->fine), 0));
+	if (!(head->scale >= 0 && isfinite(head->scale) && head->error >= 0 && isfinite(head->term)))
+		Report(check, name, "code of the node is malformed");
+	if (check->store->methods->fine(check->store, name) == NULL)
+		Report(check, name, "fine part of the node's code cannot be read");
+}
+
+static void
 CheckValue(Check *check, HnswNode name, const HnswNodeTuple *node)
 {
 	const void *value = check->store->methods->value(check->store, name);
@@ -147,15 +168,40 @@ CheckValue(Check *check, HnswNode name, const HnswNodeTuple *node)
 		HnswNodeSetAdd(&check->values, HnswRefMake(node->value_block[i], 1, 0));
 	if (value == NULL)
 		Report(check, name, "value of the node cannot be read");
-	else if (check->support.norm != NULL && check->support.codes == NULL && !node->deleted)
-	{
-		double		norm = DatumGetFloat8(FunctionCall1Coll(check->support.norm,
-															check->support.collation,
-															PointerGetDatum(value)));
+	else if (check->support.codes != NULL)
+		CheckCode(check, name, node, value);
+	else if (check->support.norm != NULL && !node->deleted)
+		CheckNorm(check, name, value);
+}
 
-		if (!(fabs(norm - 1) < 0.001))
-			Report(check, name, "value of the node has norm %g, not 1", norm);
-	}
+/* A copy of a page, so that nothing is locked while it is looked at. */
+static Page
+CopyPage(const Check *check, BlockNumber block, char *into)
+{
+	Buffer		buffer = ReadBuffer(check->index, block);
+
+	CHECK_FOR_INTERRUPTS();
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	memcpy(into, BufferGetPage(buffer), BLCKSZ);
+	UnlockReleaseBuffer(buffer);
+	return (Page) into;
+}
+
+static void
+CheckLinksTuple(Check *check, HnswNode name, const HnswNodeTuple *node)
+{
+	BlockNumber block = ItemPointerGetBlockNumberNoCheck(&node->links);
+	OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(&node->links);
+	PGAlignedBlock copy;
+	const HnswLinksTuple *links = NULL;
+
+	HnswNodeSetAdd(&check->owned, HnswRefMake(block, offset, 0));
+	if (block < RelationGetNumberOfBlocks(check->index))
+		links = HnswPageGetLinks(CopyPage(check, block, copy.data), offset, name, check->meta.m);
+	if (links == NULL)
+		Report(check, name, "links of the node cannot be read");
+	else if (links->level != node->level)
+		Report(check, name, "links are those of level %d, not %d", links->level, node->level);
 }
 
 static void
@@ -180,27 +226,15 @@ AddNode(Check *check, HnswNode name, const HnswNodeTuple *node)
 static bool
 NodeIsWellFormed(const Check *check, Page page, OffsetNumber offset, const HnswNodeTuple *node)
 {
-	ItemId		item = PageGetItemId(page, offset);
-	int			m = check->meta.m;
+	HnswShape	shape;
 
-	if (ItemIdGetLength(item) < offsetof(HnswNodeTuple, links) || node->level > HnswMaxLevel(m) ||
-		node->value_pages > HNSW_MAX_VALUE_PAGES ||
-		node->value_size > HNSW_MAX_VALUE_SIZE)
+	if (node->level > HnswMaxLevel(check->meta.m) || node->room_level < node->level ||
+		node->room_level > HnswMaxLevel(check->meta.m) || node->value_size > HNSW_MAX_VALUE_SIZE)
 		return false;
-	return ItemIdGetLength(item) == HnswNodeShape(m, node->level, node->value_size).tuple_size;
-}
-
-/* A copy of a page, so that nothing is locked while it is looked at. */
-static Page
-CopyPage(const Check *check, BlockNumber block, char *into)
-{
-	Buffer		buffer = ReadBuffer(check->index, block);
-
-	CHECK_FOR_INTERRUPTS();
-	LockBuffer(buffer, BUFFER_LOCK_SHARE);
-	memcpy(into, BufferGetPage(buffer), BLCKSZ);
-	UnlockReleaseBuffer(buffer);
-	return (Page) into;
+	shape = HnswNodeShape(&check->support, check->meta.m, node->level,
+						  node->value_size + HnswFineSize(&check->support));
+	return shape.value_pages == node->value_pages && shape.inline_size == node->inline_size &&
+		shape.node_size <= ItemIdGetLength(PageGetItemId(page, offset));
 }
 
 static void
@@ -212,21 +246,30 @@ CheckNodesOfPage(Check *check, BlockNumber block, Page page)
 		HnswNode	name;
 
 		if (node == NULL)
+		{
+			if (ItemIdIsUsed(PageGetItemId(page, offset)))
+				report(check, block, offset, "node is malformed");
 			continue;
+		}
 		name = HnswRefMake(block, offset, node->version);
 		if (!NodeIsWellFormed(check, page, offset, node))
 		{
 			Report(check, name, "node is malformed");
 			continue;
 		}
-		if ((int16) (HnswPageGetTail(page)->version - node->version) < 0)
-			Report(check, name, "node has version %u, its page only %u", node->version,
-				   HnswPageGetTail(page)->version);
 		AddNode(check, name, node);
+		CheckLinksTuple(check, name, node);
 		CheckValue(check, name, node);
 		CheckRows(check, name, node);
 	}
 	HnswPageStoreReset(check->store);
+}
+
+static bool
+HasOwnedItems(Page page)
+{
+	return HnswPageIs(page, HNSW_PAGE_ROWS) || HnswPageIs(page, HNSW_PAGE_LINKS) ||
+		HnswPageIs(page, HNSW_PAGE_FINE);
 }
 
 static void
@@ -241,12 +284,24 @@ CheckPages(Check *check, BlockNumber blocks)
 		if (HnswPageIs(page, HNSW_PAGE_NODES))
 			CheckNodesOfPage(check, block, page);
 		else if (!PageIsNew(page) && !HnswPageIs(page, HNSW_PAGE_FREE) &&
-				 !HnswPageIs(page, HNSW_PAGE_VALUE) && !HnswPageIs(page, HNSW_PAGE_ROWS))
+				 !HnswPageIs(page, HNSW_PAGE_VALUE) && !HasOwnedItems(page))
 			report(check, block, InvalidOffsetNumber, "page is of no known kind");
 	}
 }
 
 /* ---- pages that belong to nodes ---- */
+
+/* Every item of such a page is a part of a node. */
+static void
+CheckOwnedItems(Check *check, BlockNumber block, Page page)
+{
+	for (OffsetNumber offset = FirstOffsetNumber; offset <= PageGetMaxOffsetNumber(page); offset++)
+	{
+		if (ItemIdIsNormal(PageGetItemId(page, offset)) &&
+			!HnswNodeSetHas(&check->owned, HnswRefMake(block, offset, 0)))
+			report(check, block, offset, "no node leads to this item");
+	}
+}
 
 static void
 CheckOwnedPages(Check *check, BlockNumber blocks)
@@ -260,14 +315,8 @@ CheckOwnedPages(Check *check, BlockNumber blocks)
 		if (HnswPageIs(page, HNSW_PAGE_VALUE) &&
 			!HnswNodeSetHas(&check->values, HnswRefMake(block, 1, 0)))
 			report(check, block, InvalidOffsetNumber, "page holds a value that no node has");
-		if (!HnswPageIs(page, HNSW_PAGE_ROWS))
-			continue;
-		for (OffsetNumber offset = FirstOffsetNumber; offset <= PageGetMaxOffsetNumber(page); offset++)
-		{
-			if (ItemIdIsNormal(PageGetItemId(page, offset)) &&
-				!HnswNodeSetHas(&check->chained, HnswRefMake(block, offset, 0)))
-				report(check, block, offset, "no node leads to these rows");
-		}
+		if (HasOwnedItems(page))
+			CheckOwnedItems(check, block, page);
 	}
 }
 
@@ -439,7 +488,7 @@ rag_hnsw_check(PG_FUNCTION_ARGS)
 	check.store = HnswPageStore(check.index, &check.support, false, CurrentMemoryContext);
 	HnswNodeSetInit(&check.known, CurrentMemoryContext);
 	HnswNodeSetInit(&check.rows, CurrentMemoryContext);
-	HnswNodeSetInit(&check.chained, CurrentMemoryContext);
+	HnswNodeSetInit(&check.owned, CurrentMemoryContext);
 	HnswNodeSetInit(&check.values, CurrentMemoryContext);
 	blocks = RelationGetNumberOfBlocks(check.index);
 

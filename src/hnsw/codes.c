@@ -14,7 +14,7 @@
 #include "common/hashfn.h"
 #include "utils/memutils.h"
 
-#include "hnsw/hnsw.h"
+#include "hnsw/pages.h"
 #include "simd/simd.h"
 
 /* A code saves nothing where the rest of a node is larger than the value. */
@@ -63,11 +63,17 @@ HnswCodeSize(int dimensions)
 	return code_size(dimensions) + dimensions + sizeof(uint64);
 }
 
+Size
+HnswFineSize(const HnswSupport *support)
+{
+	return support->codes == NULL ? 0 : HnswCodeSize(support->dimensions) - code_size(support->dimensions);
+}
+
 const code_space *
 HnswCodesFor(const HnswSupport *support, code_metric *metric)
 {
 	if (support->dimensions < MIN_CODED_DIMENSIONS || support->type->metric == NULL ||
-		HnswCodeSize(support->dimensions) > HNSW_MAX_VALUE_SIZE ||
+		code_size(support->dimensions) + sizeof(uint64) > HNSW_INLINE_ROOM ||
 		!support->type->metric(support->distance->fn_addr, metric))
 		return NULL;
 	return GetSpace(*metric, support->dimensions);
@@ -171,7 +177,7 @@ bool
 HnswIsStored(const HnswSupport *support, const void *value, Size size)
 {
 	if (support->codes != NULL)
-		return size == HnswCodeSize(support->dimensions);
+		return size == code_size(support->dimensions);
 	return support->type->matches(value, size, support->dimensions);
 }
 
@@ -179,8 +185,9 @@ bool
 HnswIsSame(const HnswSupport *support, const HnswForm *form, const void *value)
 {
 	/* a value that is no code says its own size in its header */
-	return (support->codes != NULL || VARSIZE(value) == form->size) &&
-		memcmp(value, form->value, form->size) == 0;
+	if (support->codes == NULL && VARSIZE(value) != form->size)
+		return false;
+	return memcmp(value, form->value, form->size - HnswFineSize(support)) == 0;
 }
 
 /* ---- comparing ---- */
@@ -272,10 +279,10 @@ CosineInterval(double nearest, double farthest, int dimensions)
 }
 
 HnswInterval
-HnswRefine(const HnswSupport *support, const HnswForm *query, const void *value, double *distance)
+HnswRefine(const HnswSupport *support, const HnswForm *query, const void *value,
+		   const void *fine, double *distance)
 {
-	const uint8_t *code = CodeOf(value);
-	code_distance refined = code_refine(query->query, value, code, code + support->dimensions);
+	code_distance refined = code_refine(query->query, value, CodeOf(value), fine);
 	double		nearest = refined.distance - refined.bound;
 	double		farthest = refined.distance + refined.bound;
 	double		lowest = support->norm != NULL || support->metric == CODE_L2 ? 0 : -INFINITY;

@@ -14,7 +14,7 @@
 #include "utils/selfuncs.h"
 #include "utils/spccache.h"
 
-#include "hnsw/hnsw.h"
+#include "hnsw/pages.h"
 
 /*
  * Nodes that a search of n nodes computes the distance to: a few steps on each upper

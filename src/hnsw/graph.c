@@ -264,6 +264,19 @@ GraphChooseLinks(HnswStore *store, HnswInsertion *insertion, MemoryContext conte
 	insertion->near = search.results;
 }
 
+/* Is the rest of a node's value, of which the first part is known, that of the form? */
+static bool
+HasSameFine(HnswStore *store, const HnswForm *form, HnswNode node, const void *value)
+{
+	Size		size = HnswFineSize(store->support);
+	Size		start = form->size - size;
+	const void *fine = (const char *) value + start;
+
+	if (size > 0 && store->methods->fine != NULL)
+		fine = store->methods->fine(store, node);
+	return size == 0 || (fine != NULL && memcmp(fine, (const char *) form->value + start, size) == 0);
+}
+
 /* A near node of just this value, or HNSW_NO_NODE. */
 static HnswNode
 FindDuplicate(HnswStore *store, const HnswInsertion *insertion)
@@ -273,7 +286,8 @@ FindDuplicate(HnswStore *store, const HnswInsertion *insertion)
 		const HnswCandidate *near = &insertion->near.items[i];
 		const void *value = near->state == HNSW_LIVE ? store->methods->value(store, near->node) : NULL;
 
-		if (value != NULL && HnswIsSame(store->support, &insertion->form, value))
+		if (value != NULL && HnswIsSame(store->support, &insertion->form, value) &&
+			HasSameFine(store, &insertion->form, near->node, value))
 			return near->node;
 	}
 	return HNSW_NO_NODE;

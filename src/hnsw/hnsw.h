@@ -13,14 +13,10 @@
 
 #include "access/amapi.h"
 #include "access/genam.h"
-#include "access/generic_xlog.h"
 #include "access/reloptions.h"
-#include "access/transam.h"
 #include "fmgr.h"
 #include "nodes/execnodes.h"
 #include "nodes/pathnodes.h"
-#include "storage/bufmgr.h"
-#include "storage/bufpage.h"
 #include "storage/itemptr.h"
 #include "utils/rel.h"
 
@@ -134,7 +130,9 @@ typedef struct HnswInterval
 	double		upper;
 } HnswInterval;
 
+/* Of a stored code: all of it, and its last part, which is only for refining. */
 extern Size HnswCodeSize(int dimensions);
+extern Size HnswFineSize(const HnswSupport *support);
 /* The codes of an index, or NULL. */
 extern const code_space *HnswCodesFor(const HnswSupport *support, code_metric *metric);
 
@@ -145,7 +143,8 @@ extern bool HnswFormQuery(const HnswSupport *support, Datum value, HnswForm *for
 extern HnswForm HnswFormStored(const HnswSupport *support, const void *value);
 /* Is what was read from pages a stored value? */
 extern bool HnswIsStored(const HnswSupport *support, const void *value, Size size);
-/* Is this stored value the same as the one to be stored? */
+/* Is this stored value the same as the one to be stored? Of a code this tells as far as it
+ * is for walking; the rest has to be compared too. */
 extern bool HnswIsSame(const HnswSupport *support, const HnswForm *form, const void *value);
 
 /* The distance of two stored values, or of one from a query: by it nodes are linked and
@@ -157,7 +156,7 @@ extern float HnswMeasure(const HnswSupport *support, const HnswForm *query, cons
 /* Of a code: its distance from the query as good as it can be told, and where the result
  * of the operator, which is what rows are ordered by, is for certain. */
 extern HnswInterval HnswRefine(const HnswSupport *support, const HnswForm *query, const void *value,
-							   double *distance);
+							   const void *fine, double *distance);
 
 /* ---- the store interface ---- */
 
@@ -180,6 +179,9 @@ typedef struct HnswStoreMethods
 
 	/* The value of a node until the store is reset, or NULL when it is gone. */
 	const void *(*value) (HnswStore *store, HnswNode node);
+
+	/* What follows the value in HnswForm, if value() does not have it; or the method is NULL. */
+	const void *(*fine) (HnswStore *store, HnswNode node);
 
 	/* A new node with its links; nothing links to it yet. */
 	HnswNode	(*add_node) (HnswStore *store, const HnswInsertion *insertion);
@@ -297,244 +299,6 @@ extern void GraphReach(HnswStore *store, HnswReach *reach, MemoryContext context
 extern void GraphAttach(HnswStore *store, HnswReach *reach, HnswNode node);
 /* Both, for all living nodes of an index, if maintenance_work_mem allows. */
 extern void HnswAttachPages(Relation index, HnswStore *store);
-
-/* ---- pages.c: what lies on a page ---- */
-
-#define HNSW_META_BLOCK 0
-#define HNSW_MAGIC 0x52484e57
-#define PGVECTOR_HNSW_MAGIC 0xA953A953
-#define PGVECTOR_IVFFLAT_MAGIC 0x14FF1A7
-#define HNSW_VERSION 2
-#define HNSW_PAGE_ID 0xFFB7		/* tells our pages to pg_filedump and the like */
-
-typedef enum HnswPageKind
-{
-	HNSW_PAGE_FREE = 1,
-	HNSW_PAGE_META,
-	HNSW_PAGE_NODES,
-	HNSW_PAGE_VALUE,			/* a part of one node's value */
-	HNSW_PAGE_ROWS				/* heap TIDs that have no room in their node */
-} HnswPageKind;
-
-typedef struct HnswPageTail
-{
-	uint16		kind;
-	uint16		version;		/* counts the times nodes were removed; never goes back */
-	uint16		changes;		/* counts all changes of the page */
-	uint16		page_id;
-} HnswPageTail;
-
-/* On pages a node is named by block, offset and the version of its page when it was
- * written: a name outlives its node without ever meaning another one. */
-#define HnswRefMake(block, offset, version) \
-	(((uint64) (block) << 32) | ((uint64) (offset) << 16) | (uint64) (version))
-#define HnswRefBlock(ref) ((BlockNumber) ((ref) >> 32))
-#define HnswRefOffset(ref) ((OffsetNumber) (((ref) >> 16) & 0xFFFF))
-#define HnswRefVersion(ref) ((uint16) ((ref) & 0xFFFF))
-
-typedef struct HnswMeta
-{
-	uint32		magic;
-	uint32		layout;
-	uint32		dimensions;
-	uint16		m;
-	uint16		ef_construction;
-	HnswNode	entry;
-	int32		entry_level;
-	BlockNumber rows_block;		/* where to put the next tuple of rows; a hint */
-} HnswMeta;
-
-#define HNSW_INLINE_ROWS 4
-#define HNSW_MAX_VALUE_PAGES 3	/* with the node's own page the limit of a generic WAL record */
-#define HNSW_MAX_VALUE_SIZE (HNSW_MAX_VALUE_PAGES * HNSW_VALUE_PAGE_ROOM)
-
-typedef struct HnswNodeTuple
-{
-	uint8		deleted;		/* no link leads here any more */
-	uint8		level;
-	uint16		version;
-	uint8		row_count;		/* of rows[] */
-	uint8		value_pages;
-	uint16		inline_size;	/* bytes of the value that follow the links */
-	uint32		value_size;		/* all of it */
-	BlockNumber value_block[HNSW_MAX_VALUE_PAGES];
-	FullTransactionId deleted_at;	/* set with deleted: no scan older than this may remain */
-	ItemPointerData more_rows;	/* first tuple of further rows */
-	ItemPointerData rows[HNSW_INLINE_ROWS];
-	HnswNode	links[FLEXIBLE_ARRAY_MEMBER];	/* level 0 first; the value after them */
-} HnswNodeTuple;
-
-static inline bool
-HnswNodeHasRows(const HnswNodeTuple *node)
-{
-	return !node->deleted && (node->row_count > 0 || ItemPointerIsValid(&node->more_rows));
-}
-
-#define HNSW_ROWS_PER_TUPLE 60
-
-typedef struct HnswRowsTuple
-{
-	ItemPointerData next;
-	uint16		count;
-	ItemPointerData rows[HNSW_ROWS_PER_TUPLE];
-} HnswRowsTuple;
-
-typedef struct HnswValuePage
-{
-	HnswNode	owner;
-	char		bytes[FLEXIBLE_ARRAY_MEMBER];
-} HnswValuePage;
-
-#define HnswPageGetTail(page) ((HnswPageTail *) PageGetSpecialPointer(page))
-#define HnswPageGetMeta(page) ((HnswMeta *) PageGetContents(page))
-#define HnswPageGetValue(page) ((HnswValuePage *) PageGetContents(page))
-#define HNSW_PAGE_ROOM \
-	MAXALIGN_DOWN(BLCKSZ - SizeOfPageHeaderData - sizeof(ItemIdData) - MAXALIGN(sizeof(HnswPageTail)))
-#define HNSW_VALUE_PAGE_ROOM \
-	(BLCKSZ - MAXALIGN(SizeOfPageHeaderData) - MAXALIGN(sizeof(HnswPageTail)) - \
-	 offsetof(HnswValuePage, bytes))
-
-/* How a node of this level and size of value is laid out. */
-typedef struct HnswShape
-{
-	int			links;			/* slots */
-	int			value_pages;
-	Size		inline_size;
-	Size		tuple_size;
-} HnswShape;
-
-extern HnswShape HnswNodeShape(int m, int level, Size value_size);
-extern int	HnswMaxLevel(int m);
-static inline int
-HnswLinkStart(int m, int level)
-{
-	return level == 0 ? 0 : (level + 1) * m;
-}
-static inline char *
-HnswNodeValue(HnswNodeTuple *node, int m)
-{
-	return (char *) node + MAXALIGN(offsetof(HnswNodeTuple, links) +
-									sizeof(HnswNode) * (node->level + 2) * m);
-}
-
-/* Fills a tuple of shape.tuple_size zeroed bytes with what has no place yet: its rows,
- * links and value_block are the caller's. */
-extern void HnswFormNode(HnswNodeTuple *tuple, const HnswShape *shape, const HnswInsertion *insertion,
-						 int m);
-
-extern void HnswPageInit(Page page, HnswPageKind kind);
-extern bool HnswPageIs(Page page, HnswPageKind kind);
-extern bool HnswPageHasItems(Page page);
-/* The node, or NULL when it is not there (any more). */
-extern HnswNodeTuple *HnswPageGetNode(Page page, HnswNode node);
-extern HnswNodeTuple *HnswPageNodeAt(Page page, OffsetNumber offset);
-/* A page of a node's value: part number i of all. */
-extern void HnswValuePageFill(Page page, HnswNode owner, const HnswShape *shape, const void *value,
-							  Size size, int i);
-
-/* A change of pages: one WAL record, or plain writes while the index is built. */
-typedef struct HnswEdit
-{
-	Relation	index;
-	GenericXLogState *record;	/* NULL: building */
-	Buffer		keep;			/* this one stays locked at the end */
-	Buffer		buffers[MAX_GENERIC_XLOG_PAGES];
-	int			count;
-} HnswEdit;
-
-extern void HnswEditBegin(HnswEdit *edit, Relation index, bool building);
-/* The page to change; the buffer is pinned and exclusively locked. */
-extern Page HnswEditPage(HnswEdit *edit, Buffer buffer);
-/* Writes the record; releases locks and pins. */
-extern void HnswEditEnd(HnswEdit *edit);
-
-/* An exclusively locked buffer of a free page (its kind is not yet set). */
-extern Buffer HnswFreeBuffer(Relation index, ForkNumber fork);
-extern void HnswInitMeta(Relation index, ForkNumber fork, const HnswMeta *meta);
-extern void HnswReadMeta(Relation index, HnswMeta *meta);
-extern void HnswWriteEntry(Relation index, HnswNode entry, int level, bool building);
-extern void HnswWriteRowsBlock(Relation index, BlockNumber block, bool building);
-
-/* ---- space.c: room for nodes, and getting it back ---- */
-
-/* An exclusively locked buffer of a page of nodes with this much room, or a free one. */
-extern Buffer HnswBufferWithRoom(Relation index, Size size);
-/* Removes the nodes of a page that no scan can be at; the buffer's lock is kept. */
-extern int	HnswReclaimPage(Relation index, Buffer buffer);
-/* Tells the free space map of a page of nodes; an empty one becomes a free page. The
- * buffer is exclusively locked, and stays so. */
-extern void HnswRecordRoom(Relation index, Buffer buffer);
-
-/* ---- rows.c: the heap TIDs of a node ---- */
-
-typedef struct HnswRows
-{
-	ItemPointerData *rows;
-	int			count;
-	int			room;
-	MemoryContext context;
-} HnswRows;
-
-typedef struct HnswRowFilter
-{
-	IndexBulkDeleteCallback callback;
-	void	   *state;
-	double	   *removed;
-	double	   *left;
-} HnswRowFilter;
-
-extern void HnswRowsAdd(HnswRows *rows, const ItemPointerData *from, int count);
-/* All rows of a node whose page is locked. */
-extern void HnswReadRows(Relation index, const HnswNodeTuple *node, HnswRows *rows);
-/* Steps to the next tuple of a chain; false when there is none at this place. */
-extern bool HnswNextRows(Relation index, ItemPointer at);
-/* Adds a row to a node; false when it is dead or gone. */
-extern bool HnswAddRow(Relation index, HnswNode node, const ItemPointerData *row, bool building);
-/* Writes a chain of rows while the index is built; where it begins. */
-extern ItemPointerData HnswWriteRows(Relation index, const ItemPointerData *rows, int count);
-/* Removes the rows that the callback names from the node at offset, whose page is
- * exclusively locked, and adds to the counts; true when any are left. */
-extern bool HnswFilterRows(Relation index, Buffer buffer, OffsetNumber offset,
-						   const HnswRowFilter *filter);
-
-/* ---- bulk.c: writing a finished graph to an index that has its metapage only ---- */
-
-typedef struct HnswBulk HnswBulk;
-
-typedef struct HnswBulkNode
-{
-	const void *value;
-	Size		value_size;
-	int			level;
-	const HnswNode *links;		/* (level + 2) * m by name, as HnswLinkStart says; empty
-								 * slots hold HNSW_NO_NODE and are the last of a level */
-	const ItemPointerData *rows;	/* at least one; those that fit the node are written */
-	int			row_count;
-} HnswBulkNode;
-
-/*
- * First every node is placed, then the same nodes are written in the same order, then
- * all rows of those that have more than fit. Nothing is logged, and nobody else may see
- * the index yet.
- */
-extern HnswBulk *HnswBulkBegin(Relation index, int m);
-extern HnswNode HnswBulkPlace(HnswBulk *bulk, int level, Size value_size);
-extern void HnswBulkWrite(HnswBulk *bulk, const HnswBulkNode *node);
-extern void HnswBulkAddRows(HnswBulk *bulk, HnswNode node, const ItemPointerData *rows, int count);
-extern void HnswBulkEnd(HnswBulk *bulk, HnswNode entry, int entry_level);
-
-/* ---- store_page.c; memory.h has store_memory.c ---- */
-
-/* Keeps no locks and pins between calls. The entry point is read by HnswPageStoreReset. */
-extern HnswStore *HnswPageStore(Relation index, const HnswSupport *support, bool building,
-								MemoryContext context);
-/* Forgets the values that were read, and reads the entry point. */
-extern void HnswPageStoreReset(HnswStore *store);
-/* Adds the rows of a node, if it is still there. */
-extern void HnswPageStoreRows(HnswStore *store, HnswNode node, HnswRows *rows);
-/* The same, with where its value is from the query; false when it is not there. */
-extern bool HnswPageStoreRefine(HnswStore *store, HnswNode node, const HnswForm *query, HnswRows *rows,
-								HnswInterval *interval, double *distance);
 
 /* ---- one file for each thing an access method does ---- */
 

@@ -10,7 +10,7 @@
 #include "storage/lmgr.h"
 #include "utils/memutils.h"
 
-#include "hnsw/hnsw.h"
+#include "hnsw/pages.h"
 
 /*
  * Inserts under the update lock. With the lock shared this returns false, and nothing

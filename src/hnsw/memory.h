@@ -7,7 +7,7 @@
 #include "storage/condition_variable.h"
 #include "storage/spin.h"
 
-#include "hnsw/hnsw.h"
+#include "hnsw/pages.h"
 
 #define HNSW_MEMORY_LOCKS 256
 

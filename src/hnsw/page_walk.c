@@ -45,33 +45,36 @@ LookForPages(const PageStore *store, const HnswCandidate *candidates, Glimpse *g
 }
 
 /* Where an item lies, if that is within the page; any bytes may be there. */
-static const HnswNodeTuple *
-ItemAt(const HnswLook *look, HnswNode node, Size *length)
+static const void *
+ItemAt(const HnswLook *look, HnswPageKind kind, OffsetNumber offset, Size *length)
 {
 	const HnswPageTail *tail = (const HnswPageTail *) (look->page + BLCKSZ - MAXALIGN(sizeof(HnswPageTail)));
 	Size		items = Min(((PageHeader) look->page)->pd_lower, BLCKSZ);
-	OffsetNumber offset = HnswRefOffset(node);
 	ItemIdData	item;
 
-	if (tail->kind != HNSW_PAGE_NODES || tail->page_id != HNSW_PAGE_ID ||
+	if (tail->kind != kind || tail->page_id != HNSW_PAGE_ID ||
 		offset < FirstOffsetNumber || SizeOfPageHeaderData + offset * sizeof(ItemIdData) > items)
 		return NULL;
-	item = *(volatile const ItemIdData *) ItemPointerOf(look, node);
+	item = *(volatile const ItemIdData *) PageGetItemId(look->page, offset);
 	*length = ItemIdGetLength(&item);
 	if (!ItemIdIsNormal(&item) || ItemIdGetOffset(&item) != MAXALIGN(ItemIdGetOffset(&item)) ||
-		ItemIdGetOffset(&item) + *length > BLCKSZ - MAXALIGN(sizeof(HnswPageTail)) ||
-		*length < offsetof(HnswNodeTuple, links))
+		ItemIdGetOffset(&item) + *length > BLCKSZ - MAXALIGN(sizeof(HnswPageTail)))
 		return NULL;
-	return (const HnswNodeTuple *) (look->page + ItemIdGetOffset(&item));
+	return look->page + ItemIdGetOffset(&item);
 }
 
-/* Second round: where on them are the nodes? Most are of level 0, and so is this guess of
- * where their values are. */
-static void
-LookForNodes(const PageStore *store, const HnswCandidate *candidates, Glimpse *glimpses, int n)
+static const HnswNodeTuple *
+NodeAt(const HnswLook *look, HnswNode node, Size *length)
 {
-	Size		value = MAXALIGN(offsetof(HnswNodeTuple, links) + sizeof(HnswNode) * 2 * store->base.m);
+	const HnswNodeTuple *tuple = ItemAt(look, HNSW_PAGE_NODES, HnswRefOffset(node), length);
 
+	return tuple != NULL && *length >= HNSW_NODE_HEAD ? tuple : NULL;
+}
+
+/* Second round: where on them are the nodes? */
+static void
+LookForNodes(const HnswCandidate *candidates, Glimpse *glimpses, int n)
+{
 	for (int i = 0; i < n; i++)
 	{
 		Glimpse    *glimpse = &glimpses[i];
@@ -79,29 +82,24 @@ LookForNodes(const PageStore *store, const HnswCandidate *candidates, Glimpse *g
 		glimpse->tuple = NULL;
 		if (glimpse->look.page == NULL)
 			continue;
-		glimpse->tuple = ItemAt(&glimpse->look, candidates[i].node, &glimpse->length);
+		glimpse->tuple = NodeAt(&glimpse->look, candidates[i].node, &glimpse->length);
 		if (glimpse->tuple == NULL)
 			continue;
 		__builtin_prefetch(glimpse->tuple);
-		__builtin_prefetch((const char *) glimpse->tuple + value);
-		__builtin_prefetch((const char *) glimpse->tuple + value + CACHE_LINE);
+		__builtin_prefetch((const char *) glimpse->tuple + CACHE_LINE);
 	}
 }
 
 /* Where the value of a node lies, if it is all there; its bytes may still change. */
 static const char *
-ValueAt(const PageStore *store, HnswNode node, const Glimpse *glimpse, Size *size)
+ValueAt(HnswNode node, const Glimpse *glimpse, Size *size)
 {
-	HnswNodeTuple *tuple = unconstify(HnswNodeTuple *, glimpse->tuple);
-	const char *value;
-	Size		before;
+	const HnswNodeTuple *tuple = glimpse->tuple;
 
 	if (tuple == NULL || tuple->version != HnswRefVersion(node) || tuple->value_pages != 0)
 		return NULL;
-	value = HnswNodeValue(tuple, store->base.m);
-	before = value - (const char *) tuple;
-	*size = *(volatile uint32 *) &tuple->value_size;
-	return before <= glimpse->length && *size <= glimpse->length - before ? value : NULL;
+	*size = *(volatile const uint32 *) &tuple->value_size;
+	return *size <= glimpse->length - HNSW_NODE_HEAD ? HnswNodeValue(tuple) : NULL;
 }
 
 static inline HnswState
@@ -120,12 +118,12 @@ EstimateGlimpses(const PageStore *store, const HnswForm *query, HnswCandidate *c
 	float		distances[HNSW_MAX_LINKS];
 	int			which[HNSW_MAX_LINKS];
 	int			count = 0;
-	Size		code = HnswCodeSize(store->base.support->dimensions);
+	Size		code = code_size(store->base.support->dimensions);
 
 	for (int i = 0; i < n; i++)
 	{
 		Size		size;
-		const char *value = ValueAt(store, candidates[i].node, &glimpses[i], &size);
+		const char *value = ValueAt(candidates[i].node, &glimpses[i], &size);
 
 		if (value == NULL || size != code)
 			continue;
@@ -153,7 +151,7 @@ MeasureGlimpse(PageStore *store, const HnswForm *query, HnswCandidate *candidate
 	const HnswSupport *support = store->base.support;
 	HnswState	state;
 	Size		size;
-	const void *value = ValueAt(store, candidate->node, glimpse, &size);
+	const void *value = ValueAt(candidate->node, glimpse, &size);
 
 	if (value == NULL)
 		return;
@@ -175,7 +173,7 @@ LookAll(PageStore *store, const HnswForm *query, HnswCandidate *candidates, int 
 	for (int i = 0; i < n; i++)
 		candidates[i].state = HNSW_GONE;
 	LookForPages(store, candidates, glimpses, n);
-	LookForNodes(store, candidates, glimpses, n);
+	LookForNodes(candidates, glimpses, n);
 	if (query != NULL && query->query != NULL)
 		EstimateGlimpses(store, query, candidates, glimpses, n);
 	else
@@ -249,28 +247,30 @@ HnswPageDistances(HnswStore *base, const HnswForm *query, HnswCandidate *candida
 		MeasureHop((PageStore *) base, query, candidates + i, Min(n - i, HNSW_MAX_LINKS));
 }
 
-/* The links of one level; their number. length is that of the node's item. */
+/* ---- links ---- */
+
+/* Those of one level; their number. The tuple is large enough for its level. */
 static int
-CopyLinks(const PageStore *store, const HnswNodeTuple *tuple, Size length, int level,
-		  HnswCandidate *links)
+CopyLinks(const PageStore *store, const HnswLinksTuple *tuple, int level, HnswCandidate *links)
 {
 	int			m = store->base.m;
 	const HnswNode *from = tuple->links + HnswLinkStart(m, level);
 	int			max = HnswLevelLinks(m, level);
 	int			count = 0;
 
-	if (level > tuple->level || (const char *) (from + max) > (const char *) tuple + length)
-		return 0;
-	while (count < max && from[count] != HNSW_NO_NODE)
+	while (count < max)
 	{
-		links[count].node = from[count];
-		count++;
+		HnswNode	link = *(volatile const HnswNode *) &from[count];
+
+		if (link == HNSW_NO_NODE)
+			break;
+		links[count++].node = link;
 	}
 	return count;
 }
 
 static bool
-GlimpseLinks(const PageStore *store, HnswNode node, int level, HnswCandidate *links, int *count)
+GlimpsePlace(const PageStore *store, HnswNode node, ItemPointerData *at)
 {
 	HnswLook	look;
 	const HnswNodeTuple *tuple;
@@ -278,10 +278,45 @@ GlimpseLinks(const PageStore *store, HnswNode node, int level, HnswCandidate *li
 
 	if (store->peek.memo == NULL || !HnswLookBegin(&store->peek, HnswRefBlock(node), &look))
 		return false;
-	tuple = ItemAt(&look, node, &length);
+	tuple = NodeAt(&look, node, &length);
 	if (tuple == NULL || tuple->version != HnswRefVersion(node))
 		return false;
-	*count = CopyLinks(store, tuple, length, level, links);
+	*at = tuple->links;
+	return HnswLookEnd(&store->peek, &look) && ItemPointerIsValid(at);
+}
+
+bool
+HnswLinksPlace(PageStore *store, HnswNode node, ItemPointerData *at)
+{
+	HnswNodeTuple *tuple;
+	Buffer		buffer;
+
+	if (GlimpsePlace(store, node, at))
+		return true;
+	tuple = HnswLockNode(store, node, BUFFER_LOCK_SHARE, &buffer);
+	if (tuple == NULL)
+		return false;
+	*at = tuple->links;
+	UnlockReleaseBuffer(buffer);
+	return ItemPointerIsValid(at);
+}
+
+static bool
+GlimpseLinks(const PageStore *store, HnswNode node, ItemPointerData at, int level,
+			 HnswCandidate *links, int *count)
+{
+	HnswLook	look;
+	const HnswLinksTuple *tuple;
+	Size		length;
+	Size		needed = offsetof(HnswLinksTuple, links) + (level + 2) * store->base.m * sizeof(HnswNode);
+
+	if (store->peek.memo == NULL ||
+		!HnswLookBegin(&store->peek, ItemPointerGetBlockNumber(&at), &look))
+		return false;
+	tuple = ItemAt(&look, HNSW_PAGE_LINKS, ItemPointerGetOffsetNumber(&at), &length);
+	if (tuple == NULL || length < needed || tuple->owner != node || tuple->level < level)
+		return false;
+	*count = CopyLinks(store, tuple, level, links);
 	return HnswLookEnd(&store->peek, &look);
 }
 
@@ -289,23 +324,24 @@ int
 HnswPageLinks(HnswStore *base, HnswNode node, int level, HnswCandidate *links)
 {
 	PageStore  *store = (PageStore *) base;
-	BlockNumber block = HnswRefBlock(node);
+	ItemPointerData at;
+	BlockNumber block;
 	int			count = 0;
 	Buffer		buffer;
-	Page		page;
-	HnswNodeTuple *tuple;
+	HnswLinksTuple *tuple;
 
-	if (GlimpseLinks(store, node, level, links, &count))
+	if (!HnswLinksPlace(store, node, &at))
+		return 0;
+	if (GlimpseLinks(store, node, at, level, links, &count))
 		return count;
+	block = ItemPointerGetBlockNumber(&at);
 	if (!HnswBlockExists(store, block))
 		return 0;
 	buffer = ReadBuffer(store->index, block);
 	HnswPeekRemember(&store->peek, block, buffer);
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
-	page = BufferGetPage(buffer);
-	tuple = HnswPageGetNode(page, node);
-	count = tuple == NULL ? 0 :
-		CopyLinks(store, tuple, ItemIdGetLength(PageGetItemId(page, HnswRefOffset(node))), level, links);
+	tuple = HnswPageGetLinks(BufferGetPage(buffer), ItemPointerGetOffsetNumber(&at), node, base->m);
+	count = tuple == NULL || level > tuple->level ? 0 : CopyLinks(store, tuple, level, links);
 	UnlockReleaseBuffer(buffer);
 	return count;
 }

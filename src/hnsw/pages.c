@@ -3,7 +3,7 @@
  */
 #include "postgres.h"
 
-#include "hnsw/hnsw.h"
+#include "hnsw/pages.h"
 
 /* Keeps the counts of a page that was in use before. */
 void
@@ -39,26 +39,31 @@ HnswPageHasItems(Page page)
 
 /* ---- nodes ---- */
 
-/* The value lies behind the links where there is room for it; what is left over fills
- * pages of its own, and all of it does when even the rest has no room. */
+/* A value that is too large for the node's page fills pages of its own, and what is left
+ * over lies in the node, where there is room for it. */
 HnswShape
-HnswNodeShape(int m, int level, Size value_size)
+HnswNodeShape(const HnswSupport *support, int m, int level, Size value_size)
 {
-	HnswShape	shape;
-	Size		head;
+	HnswShape	shape = {.links = (level + 2) * m};
 
-	shape.links = (level + 2) * m;
-	head = MAXALIGN(offsetof(HnswNodeTuple, links) + sizeof(HnswNode) * shape.links);
-	shape.value_pages = value_size / HNSW_VALUE_PAGE_ROOM;
-	shape.inline_size = value_size % HNSW_VALUE_PAGE_ROOM;
-	if (head + shape.inline_size > HNSW_PAGE_ROOM)
+	shape.fine_size = HnswFineSize(support);
+	shape.inline_size = value_size - shape.fine_size;
+	if (shape.inline_size > HNSW_INLINE_ROOM)
+	{
+		shape.value_pages = shape.inline_size / HNSW_VALUE_PAGE_ROOM;
+		shape.inline_size %= HNSW_VALUE_PAGE_ROOM;
+	}
+	if (shape.inline_size > HNSW_INLINE_ROOM)
 	{
 		shape.value_pages++;
 		shape.inline_size = 0;
 	}
-	if (shape.value_pages > HNSW_MAX_VALUE_PAGES || head > HNSW_PAGE_ROOM)
+	if (shape.value_pages > HNSW_MAX_VALUE_PAGES || level > HnswMaxLevel(m))
 		elog(ERROR, "hnsw value of %zu bytes is too large", value_size);
-	shape.tuple_size = MAXALIGN(head + shape.inline_size);
+	shape.node_size = MAXALIGN(HNSW_NODE_HEAD + shape.inline_size);
+	shape.links_size = offsetof(HnswLinksTuple, links) + shape.links * sizeof(HnswNode);
+	if (shape.fine_size > 0)
+		shape.fine_tuple_size = MAXALIGN(offsetof(HnswFineTuple, bytes) + shape.fine_size);
 	return shape;
 }
 
@@ -66,38 +71,67 @@ HnswNodeShape(int m, int level, Size value_size)
 int
 HnswMaxLevel(int m)
 {
-	int			links = (HNSW_PAGE_ROOM - offsetof(HnswNodeTuple, links)) / sizeof(HnswNode);
+	int			links = (HNSW_PAGE_ROOM - offsetof(HnswLinksTuple, links)) / sizeof(HnswNode);
 
 	return Min(links / m - 2, HNSW_MAX_LEVEL);
 }
 
 void
-HnswFormNode(HnswNodeTuple *tuple, const HnswShape *shape, const HnswInsertion *insertion, int m)
+HnswFormNode(HnswNodeTuple *tuple, const HnswShape *shape, int level, const void *value,
+			 Size value_size)
 {
-	tuple->level = insertion->level;
+	tuple->level = level;
+	tuple->room_level = level;
 	tuple->value_pages = shape->value_pages;
 	tuple->inline_size = shape->inline_size;
-	tuple->value_size = insertion->form.size;
+	tuple->value_size = value_size - shape->fine_size;
 	for (int i = 0; i < HNSW_MAX_VALUE_PAGES; i++)
 		tuple->value_block[i] = InvalidBlockNumber;
+	ItemPointerSetInvalid(&tuple->links);
+	ItemPointerSetInvalid(&tuple->fine);
 	ItemPointerSetInvalid(&tuple->more_rows);
 	for (int i = 0; i < HNSW_INLINE_ROWS; i++)
-		ItemPointerSetInvalid(&tuple->rows[i]);
-	for (int i = 0; i < shape->links; i++)
-		tuple->links[i] = HNSW_NO_NODE;
-	memcpy(HnswNodeValue(tuple, m), insertion->form.value, shape->inline_size);
+		ItemPointerSetInvalid(&tuple->u.rows[i]);
+	memcpy(HnswNodeValue(tuple), value, shape->inline_size);
 }
 
-HnswNodeTuple *
-HnswPageNodeAt(Page page, OffsetNumber offset)
+HnswFineTuple *
+HnswFormFine(const HnswShape *shape, HnswNode owner, const void *value, Size value_size)
+{
+	HnswFineTuple *tuple = palloc0(shape->fine_tuple_size);
+
+	tuple->owner = owner;
+	memcpy(tuple->bytes, (const char *) value + value_size - shape->fine_size, shape->fine_size);
+	return tuple;
+}
+
+/* An item of a page of this kind, with its length; NULL when there is none. */
+static void *
+ItemAt(Page page, HnswPageKind kind, OffsetNumber offset, Size *length)
 {
 	ItemId		item;
 
-	if (!HnswPageIs(page, HNSW_PAGE_NODES) || offset < FirstOffsetNumber ||
+	if (!HnswPageIs(page, kind) || offset < FirstOffsetNumber ||
 		offset > PageGetMaxOffsetNumber(page))
 		return NULL;
 	item = PageGetItemId(page, offset);
-	return ItemIdIsNormal(item) ? (HnswNodeTuple *) PageGetItem(page, item) : NULL;
+	*length = ItemIdGetLength(item);
+	if (!ItemIdIsNormal(item) || ItemIdGetOffset(item) != MAXALIGN(ItemIdGetOffset(item)) ||
+		ItemIdGetOffset(item) + *length > ((PageHeader) page)->pd_special)
+		return NULL;
+	return PageGetItem(page, item);
+}
+
+/* What says of itself that it is larger than its item is no node. */
+HnswNodeTuple *
+HnswPageNodeAt(Page page, OffsetNumber offset)
+{
+	Size		length;
+	HnswNodeTuple *tuple = ItemAt(page, HNSW_PAGE_NODES, offset, &length);
+
+	return tuple != NULL && length >= HNSW_NODE_HEAD && tuple->inline_size <= length - HNSW_NODE_HEAD
+		? tuple
+		: NULL;
 }
 
 HnswNodeTuple *
@@ -106,6 +140,38 @@ HnswPageGetNode(Page page, HnswNode node)
 	HnswNodeTuple *tuple = HnswPageNodeAt(page, HnswRefOffset(node));
 
 	return tuple != NULL && tuple->version == HnswRefVersion(node) ? tuple : NULL;
+}
+
+bool
+HnswPageOwnerIs(Page page, HnswPageKind kind, OffsetNumber offset, HnswNode owner, Size size)
+{
+	Size		length;
+	const HnswNode *part = ItemAt(page, kind, offset, &length);
+
+	return part != NULL && length >= Max(size, sizeof(HnswNode)) && *part == owner;
+}
+
+HnswLinksTuple *
+HnswPageGetLinks(Page page, OffsetNumber offset, HnswNode owner, int m)
+{
+	Size		length;
+	HnswLinksTuple *tuple = ItemAt(page, HNSW_PAGE_LINKS, offset, &length);
+
+	return tuple != NULL && length > offsetof(HnswLinksTuple, links) && tuple->owner == owner &&
+		offsetof(HnswLinksTuple, links) + (tuple->level + 2) * m * sizeof(HnswNode) <= length
+		? tuple
+		: NULL;
+}
+
+HnswFineTuple *
+HnswPageGetFine(Page page, OffsetNumber offset, HnswNode owner, Size size)
+{
+	Size		length;
+	HnswFineTuple *tuple = ItemAt(page, HNSW_PAGE_FINE, offset, &length);
+
+	return tuple != NULL && length >= offsetof(HnswFineTuple, bytes) + size && tuple->owner == owner
+		? tuple
+		: NULL;
 }
 
 void
@@ -139,9 +205,16 @@ Page
 HnswEditPage(HnswEdit *edit, Buffer buffer)
 {
 	Page		page = BufferGetPage(buffer);
-	int			flags = HnswPageIs(page, HNSW_PAGE_NODES) || HnswPageIs(page, HNSW_PAGE_ROWS) ||
-		HnswPageIs(page, HNSW_PAGE_META) ? 0 : GENERIC_XLOG_FULL_IMAGE;
+	/* what is filled anew differs all over */
+	int			flags = PageIsNew(page) || HnswPageIs(page, HNSW_PAGE_FREE) ||
+		HnswPageIs(page, HNSW_PAGE_VALUE) ? GENERIC_XLOG_FULL_IMAGE : 0;
 
+	for (int i = 0; i < edit->count; i++)
+	{
+		/* the record returns the page that it has */
+		if (edit->buffers[i] == buffer)
+			return edit->record == NULL ? page : GenericXLogRegisterBuffer(edit->record, buffer, flags);
+	}
 	Assert(edit->count < MAX_GENERIC_XLOG_PAGES);
 	edit->buffers[edit->count++] = buffer;
 	if (edit->record != NULL)
@@ -244,10 +317,10 @@ HnswWriteEntry(Relation index, HnswNode entry, int level, bool building)
 }
 
 void
-HnswWriteRowsBlock(Relation index, BlockNumber block, bool building)
+HnswWriteLast(Relation index, HnswPageKind kind, BlockNumber block, bool building)
 {
 	HnswEdit	edit;
 
-	EditMeta(&edit, index, building)->rows_block = block;
+	EditMeta(&edit, index, building)->last[kind] = block;
 	HnswEditEnd(&edit);
 }

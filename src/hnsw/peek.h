@@ -13,7 +13,7 @@
 
 #include "storage/buf_internals.h"
 
-#include "hnsw/hnsw.h"
+#include "hnsw/pages.h"
 
 /* How to find the pages of one index. */
 typedef struct HnswPeek

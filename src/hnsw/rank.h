@@ -4,7 +4,7 @@
 #ifndef RAG_HNSW_RANK_H
 #define RAG_HNSW_RANK_H
 
-#include "hnsw/hnsw.h"
+#include "hnsw/pages.h"
 
 /* A node that may be returned. */
 typedef struct HnswRanked

@@ -11,7 +11,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-#include "hnsw/hnsw.h"
+#include "hnsw/pages.h"
 
 /* How many of the nearest nodes are tried. */
 #define MAX_ATTACHMENTS 8

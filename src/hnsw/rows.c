@@ -11,7 +11,7 @@
 #include "miscadmin.h"
 #include "storage/indexfsm.h"
 
-#include "hnsw/hnsw.h"
+#include "hnsw/pages.h"
 
 void
 HnswRowsAdd(HnswRows *rows, const ItemPointerData *from, int count)
@@ -81,7 +81,7 @@ HnswReadRows(Relation index, const HnswNodeTuple *node, HnswRows *rows)
 {
 	ItemPointerData at = node->more_rows;
 
-	HnswRowsAdd(rows, node->rows, node->row_count);
+	HnswRowsAdd(rows, node->u.rows, Min(node->row_count, HNSW_INLINE_ROWS));
 	while (ItemPointerIsValid(&at))
 	{
 		Buffer		buffer;
@@ -91,44 +91,6 @@ HnswReadRows(Relation index, const HnswNodeTuple *node, HnswRows *rows)
 		at = tuple->next;
 		UnlockReleaseBuffer(buffer);
 	}
-}
-
-/* A locked page of rows with room for one tuple more, or a free page. */
-static Buffer
-BufferForRows(Relation index)
-{
-	HnswMeta	meta;
-
-	HnswReadMeta(index, &meta);
-	if (meta.rows_block != InvalidBlockNumber)
-	{
-		Buffer		buffer = ReadBuffer(index, meta.rows_block);
-
-		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
-		if (HnswPageIs(BufferGetPage(buffer), HNSW_PAGE_ROWS) &&
-			PageGetFreeSpace(BufferGetPage(buffer)) >= MAXALIGN(sizeof(HnswRowsTuple)))
-			return buffer;
-		UnlockReleaseBuffer(buffer);
-	}
-	return HnswFreeBuffer(index, MAIN_FORKNUM);
-}
-
-/* Puts a new tuple of rows in front of a chain; a page that was free is now one of rows. */
-static ItemPointerData
-PutRows(HnswEdit *edit, Buffer buffer, const HnswRowsTuple *tuple, bool *fresh)
-{
-	Page		page = HnswEditPage(edit, buffer);
-	ItemPointerData at;
-	OffsetNumber offset;
-
-	*fresh = !HnswPageIs(page, HNSW_PAGE_ROWS);
-	if (*fresh)
-		HnswPageInit(page, HNSW_PAGE_ROWS);
-	offset = PageAddItem(page, (Item) tuple, sizeof(*tuple), InvalidOffsetNumber, false, false);
-	if (offset == InvalidOffsetNumber)
-		elog(ERROR, "failed to add rows to hnsw index \"%s\"", RelationGetRelationName(edit->index));
-	ItemPointerSet(&at, BufferGetBlockNumber(buffer), offset);
-	return at;
 }
 
 /* Adds the row to the first tuple of the chain, if that has room. */
@@ -171,20 +133,20 @@ HnswAddRow(Relation index, HnswNode node, const ItemPointerData *row, bool build
 	HnswEditBegin(&edit, index, building);
 	tuple = HnswPageGetNode(HnswEditPage(&edit, buffer), node);
 	if (tuple->row_count < HNSW_INLINE_ROWS)
-		tuple->rows[tuple->row_count++] = *row;
+		tuple->u.rows[tuple->row_count++] = *row;
 	else if (!AddToChain(index, &edit, tuple->more_rows, row))
 	{
 		HnswRowsTuple more = {.next = tuple->more_rows, .count = 1, .rows[0] = *row};
 
-		rows_buffer = BufferForRows(index);
-		tuple->more_rows = PutRows(&edit, rows_buffer, &more, &fresh);
+		rows_buffer = HnswBufferForItem(index, HNSW_PAGE_ROWS, sizeof(more), InvalidBuffer);
+		tuple->more_rows = HnswPutItem(&edit, rows_buffer, HNSW_PAGE_ROWS, &more, sizeof(more), &fresh);
 	}
 	if (fresh)
 	{
 		BlockNumber block = BufferGetBlockNumber(rows_buffer);
 
 		HnswEditEnd(&edit);
-		HnswWriteRowsBlock(index, block, building);
+		HnswWriteLast(index, HNSW_PAGE_ROWS, block, building);
 	}
 	else
 		HnswEditEnd(&edit);
@@ -201,7 +163,7 @@ HnswWriteRows(Relation index, const ItemPointerData *rows, int count)
 	{
 		HnswEdit	edit;
 		HnswRowsTuple tuple = {.next = first};
-		Buffer		buffer = BufferForRows(index);
+		Buffer		buffer = HnswBufferForItem(index, HNSW_PAGE_ROWS, sizeof(tuple), InvalidBuffer);
 		BlockNumber block = BufferGetBlockNumber(buffer);
 		bool		fresh;
 
@@ -209,10 +171,10 @@ HnswWriteRows(Relation index, const ItemPointerData *rows, int count)
 		memcpy(tuple.rows, rows + done, tuple.count * sizeof(ItemPointerData));
 		done += tuple.count;
 		HnswEditBegin(&edit, index, true);
-		first = PutRows(&edit, buffer, &tuple, &fresh);
+		first = HnswPutItem(&edit, buffer, HNSW_PAGE_ROWS, &tuple, sizeof(tuple), &fresh);
 		HnswEditEnd(&edit);
 		if (fresh)
-			HnswWriteRowsBlock(index, block, true);
+			HnswWriteLast(index, HNSW_PAGE_ROWS, block, true);
 	}
 	return first;
 }
@@ -278,7 +240,7 @@ FilterInlineRows(Relation index, Buffer buffer, OffsetNumber offset, const HnswR
 	ItemPointerData rows[HNSW_INLINE_ROWS];
 	int			left;
 
-	memcpy(rows, stored->rows, sizeof(rows));
+	memcpy(rows, stored->u.rows, sizeof(rows));
 	left = FilterArray(rows, stored->row_count, filter);
 	if (left < stored->row_count)
 	{
@@ -288,7 +250,7 @@ FilterInlineRows(Relation index, Buffer buffer, OffsetNumber offset, const HnswR
 		HnswEditBegin(&edit, index, false);
 		edit.keep = buffer;
 		tuple = HnswPageNodeAt(HnswEditPage(&edit, buffer), offset);
-		memcpy(tuple->rows, rows, sizeof(rows));
+		memcpy(tuple->u.rows, rows, sizeof(rows));
 		tuple->row_count = left;
 		HnswEditEnd(&edit);
 	}

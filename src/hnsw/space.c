@@ -1,9 +1,13 @@
 /*
- * space.c: room for nodes, and getting it back.
+ * space.c: room for nodes and their parts.
  *
- * The free space map holds, for a page of nodes, the room that it has or will have
- * once its deleted nodes can go, and a whole page for a free one. It is only a hint:
- * what is on a page is looked at under its lock.
+ * A deleted node is not removed. Its place, its value and the places of its parts stay as
+ * they are until a new node takes all of them over at once, with one version more. So
+ * nothing but the deleted mark says what is free, and pages of links and of fine parts
+ * only ever fill up.
+ *
+ * The free space map tells pages with deleted nodes and free pages from all others. It is
+ * only a hint: what is on a page is looked at under its lock.
  */
 #include "postgres.h"
 
@@ -14,10 +18,15 @@
 #include "storage/indexfsm.h"
 #include "storage/lmgr.h"
 
-#include "hnsw/hnsw.h"
+#include "hnsw/pages.h"
 
 /* Only a page that is all free is recorded with so much room. */
 #define WHOLE_PAGE MaxHeapTupleSize
+/* A page with deleted nodes, whatever their size. */
+#define SOME_DELETED (BLCKSZ / 2)
+
+/* Pages to look at for a place, before the index grows. */
+#define MAX_TRIES 8
 
 /* The page is locked before anybody else can see it. An index that nobody else knows of yet may
  * still have several processes building it. */
@@ -69,157 +78,164 @@ HnswFreeBuffer(Relation index, ForkNumber fork)
 	return ExtendIndex(index, fork);
 }
 
-/* The room that a page has, or will have once its deleted nodes are reclaimed. */
-static Size
-RoomToCome(Page page)
-{
-	Size		room = PageGetFreeSpace(page);
-	OffsetNumber last = PageGetMaxOffsetNumber(page);
-
-	for (OffsetNumber offset = FirstOffsetNumber; offset <= last; offset++)
-	{
-		HnswNodeTuple *node = HnswPageNodeAt(page, offset);
-
-		if (node != NULL && node->deleted)
-			room += ItemIdGetLength(PageGetItemId(page, offset));
-	}
-	return room;
-}
-
-/* Pages that hold the value of a node that is being removed become free. */
-static void
-FreeValuePages(HnswEdit *edit, const HnswNodeTuple *node, HnswNode owner)
-{
-	for (int i = 0; i < node->value_pages; i++)
-	{
-		Buffer		buffer = ReadBuffer(edit->index, node->value_block[i]);
-		Page		page = BufferGetPage(buffer);
-
-		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
-		if (HnswPageIs(page, HNSW_PAGE_VALUE) && HnswPageGetValue(page)->owner == owner)
-			HnswPageInit(HnswEditPage(edit, buffer), HNSW_PAGE_FREE);
-		else
-			UnlockReleaseBuffer(buffer);
-	}
-}
-
-/* One WAL record: the node goes, and its pages with it. */
-static void
-RemoveNode(Relation index, Buffer buffer, OffsetNumber offset)
-{
-	HnswEdit	edit;
-	Page		page;
-	HnswNodeTuple *node;
-	BlockNumber freed[HNSW_MAX_VALUE_PAGES];
-	int			freed_count;
-
-	HnswEditBegin(&edit, index, false);
-	edit.keep = buffer;
-	page = HnswEditPage(&edit, buffer);
-	node = HnswPageNodeAt(page, offset);
-	freed_count = node->value_pages;
-	memcpy(freed, node->value_block, sizeof(freed));
-	FreeValuePages(&edit, node,
-				   HnswRefMake(BufferGetBlockNumber(buffer), offset, node->version));
-	PageIndexTupleDeleteNoCompact(page, offset);
-	PageSetHasFreeLinePointers(page);
-	HnswPageGetTail(page)->version++;
-	HnswEditEnd(&edit);
-	for (int i = 0; i < freed_count; i++)
-		RecordFreeIndexPage(index, freed[i]);
-}
-
-int
-HnswReclaimPage(Relation index, Buffer buffer)
-{
-	Page		page = BufferGetPage(buffer);
-	int			removed = 0;
-
-	for (OffsetNumber offset = PageGetMaxOffsetNumber(page); offset >= FirstOffsetNumber; offset--)
-	{
-		HnswNodeTuple *node = HnswPageNodeAt(page, offset);
-
-		if (node != NULL && node->deleted && RagXidIsPast(node->deleted_at))
-		{
-			RemoveNode(index, buffer, offset);
-			removed++;
-		}
-	}
-	return removed;
-}
-
-/* Does the page have the room? Deleted nodes are removed only if it has not. */
-static bool
-HasRoom(Relation index, Buffer buffer, Size size)
-{
-	Page		page = BufferGetPage(buffer);
-
-	if (PageIsFree(page))
-		return true;
-	if (!HnswPageIs(page, HNSW_PAGE_NODES))
-		return false;
-	return PageGetFreeSpace(page) >= size ||
-		(RoomToCome(page) >= size && HnswReclaimPage(index, buffer) > 0 &&
-		 PageGetFreeSpace(page) >= size);
-}
-
-/* Where to look first: where the last node went, else where the map says, else the end. */
-static BlockNumber
-FirstBlockToTry(Relation index, Size size)
-{
-	BlockNumber block = RelationGetTargetBlock(index);
-
-	if (block == InvalidBlockNumber)
-		block = GetPageWithFreeSpace(index, size);
-	if (block == InvalidBlockNumber)
-		block = RelationGetNumberOfBlocks(index) - 1;
-	return block;
-}
+/* ---- items ---- */
 
 Buffer
-HnswBufferWithRoom(Relation index, Size size)
+HnswBufferForItem(Relation index, HnswPageKind kind, Size size, Buffer held)
 {
-	BlockNumber block = FirstBlockToTry(index, size);
+	HnswMeta	meta;
 	Buffer		buffer;
 
-	while (block != InvalidBlockNumber)
-	{
-		Page		page;
-		Size		room;
-
-		CHECK_FOR_INTERRUPTS();
-		buffer = ReadBuffer(index, block);
+	HnswReadMeta(index, &meta);
+	if (meta.last[kind] == InvalidBlockNumber)
+		return HnswFreeBuffer(index, MAIN_FORKNUM);
+	buffer = ReadBuffer(index, meta.last[kind]);
+	/* who holds a page of a kind must not wait for another one */
+	if (held == InvalidBuffer)
 		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
-		if (HasRoom(index, buffer, size))
+	else if (buffer == held || !ConditionalLockBuffer(buffer))
+	{
+		ReleaseBuffer(buffer);
+		return HnswFreeBuffer(index, MAIN_FORKNUM);
+	}
+	if (HnswPageIs(BufferGetPage(buffer), kind) &&
+		PageGetFreeSpace(BufferGetPage(buffer)) >= MAXALIGN(size))
+		return buffer;
+	UnlockReleaseBuffer(buffer);
+	return HnswFreeBuffer(index, MAIN_FORKNUM);
+}
+
+ItemPointerData
+HnswPutItem(HnswEdit *edit, Buffer buffer, HnswPageKind kind, const void *item, Size size, bool *fresh)
+{
+	Page		page = HnswEditPage(edit, buffer);
+	ItemPointerData at;
+	OffsetNumber offset;
+
+	*fresh = !HnswPageIs(page, kind);
+	if (*fresh)
+		HnswPageInit(page, kind);
+	offset = PageAddItem(page, (Item) item, size, InvalidOffsetNumber, false, false);
+	if (offset == InvalidOffsetNumber)
+		elog(ERROR, "failed to add an item to hnsw index \"%s\"", RelationGetRelationName(edit->index));
+	ItemPointerSet(&at, BufferGetBlockNumber(buffer), offset);
+	return at;
+}
+
+/* ---- places of nodes ---- */
+
+/* Is there a node that no scan can be at, whose place has room for the new one? */
+static bool
+MayTake(Page page, OffsetNumber offset, const HnswShape *shape)
+{
+	const HnswNodeTuple *node = HnswPageNodeAt(page, offset);
+
+	return node != NULL && node->deleted && node->value_pages == shape->value_pages &&
+		ItemIdGetLength(PageGetItemId(page, offset)) >= shape->node_size &&
+		RagXidIsPast(node->u.deleted_at);
+}
+
+/* The one with the least room for links that is enough; or else any, which then gets another
+ * item for them, as long as one WAL record can hold both. */
+static OffsetNumber
+DeletedPlace(Page page, const HnswShape *shape, int level)
+{
+	OffsetNumber best = InvalidOffsetNumber;
+	int			best_level = 0;
+
+	for (OffsetNumber offset = FirstOffsetNumber; offset <= PageGetMaxOffsetNumber(page); offset++)
+	{
+		int			room;
+
+		if (!MayTake(page, offset, shape))
+			continue;
+		room = HnswPageNodeAt(page, offset)->room_level;
+		if (room < level && shape->value_pages >= HNSW_MAX_VALUE_PAGES)
+			continue;
+		/* places with too little room come last */
+		if (room < level)
+			room += HNSW_MAX_LEVEL + 1;
+		if (best != InvalidOffsetNumber && room >= best_level)
+			continue;
+		best = offset;
+		best_level = room;
+	}
+	return best;
+}
+
+static bool
+HasDeleted(Page page)
+{
+	for (OffsetNumber offset = FirstOffsetNumber; offset <= PageGetMaxOffsetNumber(page); offset++)
+	{
+		const HnswNodeTuple *node = HnswPageNodeAt(page, offset);
+
+		if (node != NULL && node->deleted)
+			return true;
+	}
+	return false;
+}
+
+/* Locks the page, and keeps it so if there is a place; otherwise tells whether it still has
+ * deleted nodes. */
+static bool
+TryPage(Relation index, BlockNumber block, const HnswShape *shape, int level, HnswPlace *place,
+		bool *deleted)
+{
+	Page		page;
+
+	CHECK_FOR_INTERRUPTS();
+	place->buffer = ReadBuffer(index, block);
+	place->taken = InvalidOffsetNumber;
+	LockBuffer(place->buffer, BUFFER_LOCK_EXCLUSIVE);
+	page = BufferGetPage(place->buffer);
+	*deleted = false;
+	if (PageIsFree(page))
+		return true;
+	if (HnswPageIs(page, HNSW_PAGE_NODES))
+	{
+		place->taken = DeletedPlace(page, shape, level);
+		if (place->taken != InvalidOffsetNumber || PageGetFreeSpace(page) >= shape->node_size)
+			return true;
+		*deleted = HasDeleted(page);
+	}
+	UnlockReleaseBuffer(place->buffer);
+	return false;
+}
+
+/* First where the last node went, then where the map says, then where nodes are added. */
+HnswPlace
+HnswFindPlace(Relation index, const HnswShape *shape, int level)
+{
+	BlockNumber block = RelationGetTargetBlock(index);
+	HnswPlace	place;
+	bool		deleted;
+	bool		any_deleted = false;
+
+	if (block != InvalidBlockNumber && TryPage(index, block, shape, level, &place, &deleted))
+		return place;
+	block = GetPageWithFreeSpace(index, SOME_DELETED);
+	for (int tries = 0; block != InvalidBlockNumber && tries < MAX_TRIES; tries++)
+	{
+		if (TryPage(index, block, shape, level, &place, &deleted))
 		{
 			RelationSetTargetBlock(index, block);
-			return buffer;
+			return place;
 		}
-		page = BufferGetPage(buffer);
-		room = HnswPageIs(page, HNSW_PAGE_NODES) ? PageGetFreeSpace(page) : 0;
-		UnlockReleaseBuffer(buffer);
-		block = RecordAndGetPageWithFreeSpace(index, block, room, size);
+		any_deleted |= deleted;
+		block = RecordAndGetPageWithFreeSpace(index, block, deleted ? SOME_DELETED : 0, SOME_DELETED);
 	}
-	buffer = HnswFreeBuffer(index, MAIN_FORKNUM);
-	RelationSetTargetBlock(index, BufferGetBlockNumber(buffer));
-	return buffer;
+	place.buffer = HnswBufferForItem(index, HNSW_PAGE_NODES, shape->node_size, InvalidBuffer);
+	place.taken = InvalidOffsetNumber;
+	/* a node of a rare level that fits no place does not keep the next ones from theirs */
+	if (!any_deleted)
+		RelationSetTargetBlock(index, BufferGetBlockNumber(place.buffer));
+	return place;
 }
 
 void
 HnswRecordRoom(Relation index, Buffer buffer)
 {
-	Page		page = BufferGetPage(buffer);
-	BlockNumber block = BufferGetBlockNumber(buffer);
-	HnswEdit	edit;
-
-	if (HnswPageHasItems(page))
-	{
-		RecordPageWithFreeSpace(index, block, RoomToCome(page));
-		return;
-	}
-	HnswEditBegin(&edit, index, false);
-	edit.keep = buffer;
-	HnswPageInit(HnswEditPage(&edit, buffer), HNSW_PAGE_FREE);
-	HnswEditEnd(&edit);
-	RecordFreeIndexPage(index, block);
+	RecordPageWithFreeSpace(index, BufferGetBlockNumber(buffer),
+							HasDeleted(BufferGetPage(buffer)) ? SOME_DELETED : 0);
 }

@@ -49,8 +49,8 @@ HnswValueRoom(PageStore *store)
 }
 
 /* Locks the page of a node; NULL, and no lock, when it is gone. */
-static HnswNodeTuple *
-LockNode(PageStore *store, HnswNode node, int mode, Buffer *buffer)
+HnswNodeTuple *
+HnswLockNode(PageStore *store, HnswNode node, int mode, Buffer *buffer)
 {
 	HnswNodeTuple *tuple;
 
@@ -70,7 +70,7 @@ AssembleValue(PageStore *store, HnswNode node, HnswNodeTuple *tuple, char *into)
 {
 	Size		done = tuple->inline_size;
 
-	memcpy(into, HnswNodeValue(tuple, store->base.m), done);
+	memcpy(into, HnswNodeValue(tuple), done);
 	for (int i = 0; i < tuple->value_pages; i++)
 	{
 		Buffer		buffer = ReadBuffer(store->index, tuple->value_block[i]);
@@ -94,7 +94,7 @@ const void *
 HnswLockedValue(PageStore *store, HnswNode node, HnswNodeTuple *tuple)
 {
 	const HnswSupport *support = store->base.support;
-	const void *value = HnswNodeValue(tuple, store->base.m);
+	const void *value = HnswNodeValue(tuple);
 
 	if (tuple->value_pages > 0)
 	{
@@ -126,7 +126,7 @@ PageValue(HnswStore *base, HnswNode node)
 	if (found)
 		return entry->value;
 	entry->value = NULL;
-	tuple = LockNode(store, node, BUFFER_LOCK_SHARE, &buffer);
+	tuple = HnswLockNode(store, node, BUFFER_LOCK_SHARE, &buffer);
 	if (tuple != NULL)
 	{
 		const void *value = HnswLockedValue(store, node, tuple);
@@ -139,61 +139,41 @@ PageValue(HnswStore *base, HnswNode node)
 	return entry->value;
 }
 
-/* The tuple of a new node, with its links and its one row. */
-static HnswNodeTuple *
-FormNode(HnswStore *base, const HnswShape *shape, const HnswInsertion *insertion)
-{
-	HnswNodeTuple *tuple = palloc0(shape->tuple_size);
-
-	HnswFormNode(tuple, shape, insertion, base->m);
-	tuple->row_count = 1;
-	tuple->rows[0] = insertion->row;
-	for (int level = 0; level <= insertion->level; level++)
-	{
-		HnswNode   *links = tuple->links + HnswLinkStart(base->m, level);
-
-		for (int i = 0; i < insertion->links[level].count; i++)
-			links[i] = insertion->links[level].items[i].node;
-	}
-	return tuple;
-}
-
-/* One WAL record: the node, and the pages of its value. */
-static HnswNode
-PageAddNode(HnswStore *base, const HnswInsertion *insertion)
+/* A copy of what of a value is only for refining, until the next call. */
+static const void *
+PageFine(HnswStore *base, HnswNode node)
 {
 	PageStore  *store = (PageStore *) base;
-	HnswShape	shape = HnswNodeShape(base->m, insertion->level, insertion->form.size);
-	HnswNodeTuple *tuple = FormNode(base, &shape, insertion);
-	Buffer		value_buffer[HNSW_MAX_VALUE_PAGES];
 	Buffer		buffer;
-	HnswEdit	edit;
-	Page		page;
-	OffsetNumber offset;
-	HnswNode	node;
+	HnswNodeTuple *tuple = HnswLockNode(store, node, BUFFER_LOCK_SHARE, &buffer);
+	const void *fine = NULL;
 
-	buffer = HnswBufferWithRoom(store->index, shape.tuple_size);
-	for (int i = 0; i < shape.value_pages; i++)
+	if (tuple != NULL)
 	{
-		value_buffer[i] = HnswFreeBuffer(store->index, MAIN_FORKNUM);
-		tuple->value_block[i] = BufferGetBlockNumber(value_buffer[i]);
+		fine = HnswCopyFine(store, node, tuple);
+		UnlockReleaseBuffer(buffer);
 	}
-	HnswEditBegin(&edit, store->index, store->base.building);
-	page = HnswEditPage(&edit, buffer);
-	if (!HnswPageIs(page, HNSW_PAGE_NODES))
-		HnswPageInit(page, HNSW_PAGE_NODES);
-	tuple->version = HnswPageGetTail(page)->version;
-	offset = PageAddItem(page, (Item) tuple, shape.tuple_size, InvalidOffsetNumber, false, false);
-	if (offset == InvalidOffsetNumber)
-		elog(ERROR, "failed to add a node to hnsw index \"%s\"",
-			 RelationGetRelationName(store->index));
-	node = HnswRefMake(BufferGetBlockNumber(buffer), offset, tuple->version);
-	for (int i = 0; i < shape.value_pages; i++)
-		HnswValuePageFill(HnswEditPage(&edit, value_buffer[i]), node, &shape, insertion->form.value,
-						  insertion->form.size, i);
-	HnswEditEnd(&edit);
-	pfree(tuple);
-	return node;
+	return fine;
+}
+
+const void *
+HnswCopyFine(PageStore *store, HnswNode node, const HnswNodeTuple *tuple)
+{
+	Size		size = HnswFineSize(store->base.support);
+	Buffer		buffer;
+	const HnswFineTuple *fine;
+	void	   *copy = NULL;
+
+	if (!ItemPointerIsValid(&tuple->fine) ||
+		!HnswBlockExists(store, ItemPointerGetBlockNumber(&tuple->fine)))
+		return NULL;
+	buffer = ReadBuffer(store->index, ItemPointerGetBlockNumber(&tuple->fine));
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	fine = HnswPageGetFine(BufferGetPage(buffer), ItemPointerGetOffsetNumber(&tuple->fine), node, size);
+	if (fine != NULL)
+		copy = memcpy(HnswValueRoom(store), fine->bytes, size);
+	UnlockReleaseBuffer(buffer);
+	return copy;
 }
 
 static bool
@@ -204,118 +184,12 @@ PageAddRow(HnswStore *base, HnswNode node, const ItemPointerData *row)
 	return HnswAddRow(store->index, node, row, store->base.building);
 }
 
-/* The slot that holds a link (or, for HNSW_NO_NODE, is free), or -1. */
-static int
-FindLink(const HnswNode *links, int max, HnswNode node)
-{
-	for (int i = 0; i < max; i++)
-	{
-		if (links[i] == node)
-			return i;
-		if (links[i] == HNSW_NO_NODE)
-			break;
-	}
-	return -1;
-}
-
-/* Puts a link into the slot that holds old, unless it is there already. */
-static bool
-PutLink(PageStore *store, HnswNode from, int level, HnswNode old, HnswNode to)
-{
-	int			max = HnswLevelLinks(store->base.m, level);
-	int			start = HnswLinkStart(store->base.m, level);
-	Buffer		buffer;
-	HnswEdit	edit;
-	HnswNodeTuple *tuple = LockNode(store, from, BUFFER_LOCK_EXCLUSIVE, &buffer);
-	int			slot;
-
-	if (tuple == NULL)
-		return false;
-	if (level > tuple->level || FindLink(tuple->links + start, max, to) >= 0)
-	{
-		UnlockReleaseBuffer(buffer);
-		return level <= tuple->level;
-	}
-	slot = FindLink(tuple->links + start, max, old);
-	if (slot < 0)
-	{
-		UnlockReleaseBuffer(buffer);
-		return false;
-	}
-	HnswEditBegin(&edit, store->index, store->base.building);
-	tuple = HnswPageGetNode(HnswEditPage(&edit, buffer), from);
-	tuple->links[start + slot] = to;
-	HnswEditEnd(&edit);
-	return true;
-}
-
-static bool
-PageAddLink(HnswStore *base, HnswNode from, int level, HnswCandidate to)
-{
-	return PutLink((PageStore *) base, from, level, HNSW_NO_NODE, to.node);
-}
-
-static bool
-PageReplaceLink(HnswStore *base, HnswNode from, int level, HnswNode old, HnswCandidate to)
-{
-	return PutLink((PageStore *) base, from, level, old, to.node);
-}
-
-static bool
-AnyDeleted(const HnswNode *links, int max, const HnswNodeSet *deleted)
-{
-	for (int i = 0; i < max && links[i] != HNSW_NO_NODE; i++)
-	{
-		if (HnswNodeSetHas(deleted, links[i]))
-			return true;
-	}
-	return false;
-}
-
-static void
-PageRepairLinks(HnswStore *base, HnswNode from, int level, const HnswNodeSet *deleted,
-				const HnswQueue *added)
-{
-	PageStore  *store = (PageStore *) base;
-	int			max = HnswLevelLinks(base->m, level);
-	int			start = HnswLinkStart(base->m, level);
-	int			count = 0;
-	Buffer		buffer;
-	HnswEdit	edit;
-	HnswNode   *links;
-	HnswNodeTuple *tuple = LockNode(store, from, BUFFER_LOCK_EXCLUSIVE, &buffer);
-
-	if (tuple == NULL)
-		return;
-	if (level > tuple->level ||
-		(added->count == 0 && !AnyDeleted(tuple->links + start, max, deleted)))
-	{
-		UnlockReleaseBuffer(buffer);
-		return;
-	}
-	HnswEditBegin(&edit, store->index, base->building);
-	links = HnswPageGetNode(HnswEditPage(&edit, buffer), from)->links + start;
-	for (int i = 0; i < max && links[i] != HNSW_NO_NODE; i++)
-	{
-		if (!HnswNodeSetHas(deleted, links[i]))
-			links[count++] = links[i];
-	}
-	for (int i = count; i < max; i++)
-		links[i] = HNSW_NO_NODE;
-	for (int i = 0; i < added->count && count < max; i++)
-	{
-		if (FindLink(links, max, added->items[i].node) < 0)
-			links[count++] = added->items[i].node;
-	}
-	HnswEditEnd(&edit);
-}
-
 void
 HnswPageStoreRows(HnswStore *base, HnswNode node, HnswRows *rows)
 {
 	PageStore  *store = (PageStore *) base;
 	Buffer		buffer;
-	HnswNodeTuple *tuple = LockNode(store, node, BUFFER_LOCK_SHARE, &buffer);
+	HnswNodeTuple *tuple = HnswLockNode(store, node, BUFFER_LOCK_SHARE, &buffer);
 
 	if (tuple == NULL)
 		return;
@@ -329,30 +203,33 @@ HnswPageStoreRefine(HnswStore *base, HnswNode node, const HnswForm *query, HnswR
 {
 	PageStore  *store = (PageStore *) base;
 	Buffer		buffer;
-	HnswNodeTuple *tuple = LockNode(store, node, BUFFER_LOCK_SHARE, &buffer);
+	HnswNodeTuple *tuple = HnswLockNode(store, node, BUFFER_LOCK_SHARE, &buffer);
 	const void *value;
+	const void *fine;
 
 	if (tuple == NULL)
 		return false;
 	value = HnswLockedValue(store, node, tuple);
-	if (value != NULL)
+	fine = value == NULL ? NULL : HnswCopyFine(store, node, tuple);
+	if (fine != NULL)
 	{
-		*interval = HnswRefine(base->support, query, value, distance);
+		*interval = HnswRefine(base->support, query, value, fine, distance);
 		HnswReadRows(store->index, tuple, rows);
 	}
 	UnlockReleaseBuffer(buffer);
-	return value != NULL;
+	return fine != NULL;
 }
 
 static const HnswStoreMethods page_methods = {
 	.distances = HnswPageDistances,
 	.links = HnswPageLinks,
 	.value = PageValue,
-	.add_node = PageAddNode,
+	.fine = PageFine,
+	.add_node = HnswPageAddNode,
 	.add_row = PageAddRow,
-	.add_link = PageAddLink,
-	.replace_link = PageReplaceLink,
-	.repair_links = PageRepairLinks,
+	.add_link = HnswPageAddLink,
+	.replace_link = HnswPageReplaceLink,
+	.repair_links = HnswPageRepairLinks,
 };
 
 HnswStore *

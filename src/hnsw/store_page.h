@@ -1,10 +1,11 @@
 /*
- * store_page.h: the store of an index, for store_page.c and page_walk.c alone.
+ * store_page.h: the store of an index, for store_page.c, page_walk.c and
+ * page_change.c alone.
  */
 #ifndef RAG_HNSW_STORE_PAGE_H
 #define RAG_HNSW_STORE_PAGE_H
 
-#include "hnsw/hnsw.h"
+#include "hnsw/pages.h"
 #include "hnsw/peek.h"
 
 struct value_map_hash;
@@ -32,8 +33,23 @@ extern void *HnswValueRoom(PageStore *store);
  * when it is not sound. */
 extern const void *HnswLockedValue(PageStore *store, HnswNode node, HnswNodeTuple *tuple);
 
+/* The node, whose page is pinned and locked; NULL, and no lock, when it is gone. */
+extern HnswNodeTuple *HnswLockNode(PageStore *store, HnswNode node, int mode, Buffer *buffer);
+/* A copy of the fine part of a node whose page is locked, in HnswValueRoom; or NULL. */
+extern const void *HnswCopyFine(PageStore *store, HnswNode node, const HnswNodeTuple *tuple);
+
+/* page_change.c: the methods that change links, and add nodes */
+extern HnswNode HnswPageAddNode(HnswStore *base, const HnswInsertion *insertion);
+extern bool HnswPageAddLink(HnswStore *base, HnswNode from, int level, HnswCandidate to);
+extern bool HnswPageReplaceLink(HnswStore *base, HnswNode from, int level, HnswNode old,
+								HnswCandidate to);
+extern void HnswPageRepairLinks(HnswStore *base, HnswNode from, int level, const HnswNodeSet *deleted,
+								const HnswQueue *added);
+
 /* page_walk.c: what a walk reads */
 extern void HnswPageDistances(HnswStore *base, const HnswForm *query, HnswCandidate *candidates, int n);
+/* Where the links of a node are; false when it is gone. */
+extern bool HnswLinksPlace(PageStore *store, HnswNode node, ItemPointerData *at);
 extern int	HnswPageLinks(HnswStore *base, HnswNode node, int level, HnswCandidate *links);
 
 #endif							/* RAG_HNSW_STORE_PAGE_H */

@@ -8,23 +8,22 @@
 
 #include "catalog/pg_type.h"
 
-#include "hnsw/hnsw.h"
+#include "hnsw/pages.h"
 #include "simd/simd.h"
 #include "type/bit_distance.h"
 #include "type/halfvec.h"
 #include "type/sparsevec.h"
 #include "type/vector.h"
 
-/* A value needs no more than HNSW_MAX_VALUE_PAGES pages. */
 #define VECTOR_MAX_INDEXED_DIM 4096
 #define HALFVEC_MAX_INDEXED_DIM 8192
 #define BIT_MAX_INDEXED_LENGTH 64000
 #define SPARSEVEC_MAX_INDEXED_NNZ 1000
 
-StaticAssertDecl(VECTOR_SIZE(VECTOR_MAX_INDEXED_DIM) <= HNSW_MAX_VALUE_PAGES * HNSW_VALUE_PAGE_ROOM &&
-				 HALFVEC_SIZE(HALFVEC_MAX_INDEXED_DIM) <= HNSW_MAX_VALUE_PAGES * HNSW_VALUE_PAGE_ROOM &&
-				 VARBITTOTALLEN(BIT_MAX_INDEXED_LENGTH) <= HNSW_MAX_VALUE_PAGES * HNSW_VALUE_PAGE_ROOM &&
-				 SPARSEVEC_SIZE(SPARSEVEC_MAX_INDEXED_NNZ) <= HNSW_MAX_VALUE_PAGES * HNSW_VALUE_PAGE_ROOM,
+StaticAssertDecl(VECTOR_SIZE(VECTOR_MAX_INDEXED_DIM) <= HNSW_MAX_VALUE_SIZE &&
+				 HALFVEC_SIZE(HALFVEC_MAX_INDEXED_DIM) <= HNSW_MAX_VALUE_SIZE &&
+				 VARBITTOTALLEN(BIT_MAX_INDEXED_LENGTH) <= HNSW_MAX_VALUE_SIZE &&
+				 SPARSEVEC_SIZE(SPARSEVEC_MAX_INDEXED_NNZ) <= HNSW_MAX_VALUE_SIZE,
 				 "the largest indexed values must fit their pages");
 
 /* ---- vector and halfvec ---- */

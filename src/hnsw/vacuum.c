@@ -3,8 +3,8 @@
  *
  * Three passes over the pages: rows are removed from their nodes; nodes that have lost
  * all their rows are taken out of the links of the others; then they are deleted. What
- * was deleted can still be read by the scans of that time, and is removed when they have
- * ended: by the insert that needs the room, or the next vacuum.
+ * was deleted can still be read by the scans of that time; when they have ended, a new node
+ * may take its place.
  */
 #include "postgres.h"
 
@@ -15,7 +15,7 @@
 #include "storage/lmgr.h"
 #include "utils/memutils.h"
 
-#include "hnsw/hnsw.h"
+#include "hnsw/pages.h"
 
 typedef struct Vacuum
 {
@@ -197,7 +197,7 @@ MarkDeleted(const Vacuum *vacuum, Buffer buffer, FullTransactionId now)
 			HnswNodeSetHas(&vacuum->deleted, NodeName(buffer, offset, node)))
 		{
 			node->deleted = 1;
-			node->deleted_at = now;
+			node->u.deleted_at = now;
 		}
 	}
 	HnswEditEnd(&edit);
@@ -216,7 +216,6 @@ DeleteNodes(const Vacuum *vacuum, BlockNumber blocks)
 
 		if (HnswPageIs(page, HNSW_PAGE_NODES))
 		{
-			HnswReclaimPage(vacuum->index, buffer);
 			if (HasDoomed(vacuum, buffer))
 				MarkDeleted(vacuum, buffer, now);
 			HnswRecordRoom(vacuum->index, buffer);

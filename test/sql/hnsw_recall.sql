@@ -83,7 +83,7 @@ SELECT pg_relation_size('l2') AS size \gset
 INSERT INTO t SELECT i, random_vector(24) FROM generate_series(5001, 6500) i;
 SELECT * FROM check_recall('after inserts into free room');
 SELECT * FROM problems();
-SELECT pg_relation_size('l2') <= :size AS "no larger than before";
+SELECT pg_relation_size('l2') < :size * 1.1 AS "hardly larger than before";
 
 -- an empty index, and one that is filled again
 DELETE FROM t;
@@ -94,7 +94,7 @@ SELECT pg_current_xact_id() IS NOT NULL AS passed;
 INSERT INTO t SELECT i, random_vector(24) FROM generate_series(1, 1000) i;
 SELECT * FROM check_recall('after emptying');
 SELECT * FROM problems();
-SELECT pg_relation_size('l2') <= :size AS "no larger than before";
+SELECT pg_relation_size('l2') < :size * 1.1 AS "hardly larger than before";
 
 -- built on pages
 DROP INDEX l2, ip, cosine, l1;

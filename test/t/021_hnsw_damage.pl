@@ -18,8 +18,10 @@ $node->safe_psql(
 
 # ---- damage, done to the file of a stopped server ----
 
-# Offsets of the page layout: see src/hnsw/hnsw.h.
-my ($block_size, $items, $links, $rows) = (8192, 24, 64, 38);
+# Offsets of the page layout: see src/hnsw/pages.h.
+my ($block_size, $items) = (8192, 24);
+my ($links_place, $rows, $value) = (12, 32, 64);    # in a node
+my ($owner, $links) = (0, 16);    # in the tuple of its links
 my $file = $node->data_dir . '/' . $node->safe_psql('postgres', "SELECT pg_relation_filepath('t_idx')");
 
 sub read_at
@@ -42,12 +44,21 @@ sub write_at
 	close $handle;
 }
 
-# Where the node of an item of block 1 begins in the file.
-sub node_at
+# Where an item of a block begins in the file.
+sub item_at
 {
-	my ($item) = @_;
-	my $pointer = unpack 'V', read_at($block_size + $items + 4 * ($item - 1), 4);
-	return $block_size + ($pointer & 0x7fff);
+	my ($block, $item) = @_;
+	my $pointer = unpack 'V', read_at($block * $block_size + $items + 4 * ($item - 1), 4);
+	return $block * $block_size + ($pointer & 0x7fff);
+}
+
+# The node of an item of block 1, and its links.
+sub node_at { return item_at(1, @_); }
+
+sub links_at
+{
+	my ($high, $low, $item) = unpack 'vvv', read_at(node_at(@_) + $links_place, 6);
+	return item_at($high << 16 | $low, $item);
 }
 
 sub check_damage
@@ -67,19 +78,22 @@ sub check_damage
 	is($node->safe_psql('postgres', "SELECT * FROM rag.hnsw_check('t_idx')"), '', "$name: sound again");
 }
 
-my $link = unpack 'Q<', read_at(node_at(3) + $links, 8);
-check_damage('a link to a removed node', node_at(3) + $links, pack('Q<', $link + 1),
+my $link = unpack 'Q<', read_at(links_at(3) + $links, 8);
+check_damage('a link to a removed node', links_at(3) + $links, pack('Q<', $link + 1),
 	qr/1\|3\|link on level 0 leads to \(\d+,\d+\) version 1, where no node is/);
-check_damage('a link to a block that is not there', node_at(3) + $links, pack('Q<', (77 << 32) | (1 << 16)),
+check_damage('a link to a block that is not there', links_at(3) + $links, pack('Q<', (77 << 32) | (1 << 16)),
 	qr/1\|3\|link on level 0 leads to \(77,1\) version 0, where no node is/);
-check_damage('a link to itself', node_at(3) + $links, pack('Q<', (1 << 32) | (3 << 16)),
+check_damage('a link to itself', links_at(3) + $links, pack('Q<', (1 << 32) | (3 << 16)),
 	qr/1\|3\|node links to itself on level 0/);
 check_damage('a row twice', node_at(4) + $rows, read_at(node_at(5) + $rows, 6),
 	qr/1\|5\|row \(\d+,\d+\) is in the index twice/);
 check_damage('a node of impossible shape', node_at(6) + 1, pack('C', 30), qr/1\|6\|node is malformed/);
-my $level = unpack 'C', read_at(node_at(7) + 1, 1);
-check_damage('a value of other dimensions', node_at(7) + $links + 8 * 16 * ($level + 2) + 4, pack('v', 3),
+check_damage('a value of other dimensions', node_at(7) + $value + 4, pack('v', 3),
 	qr/1\|7\|value of the node cannot be read/);
+check_damage('links of another node', links_at(8) + $owner, read_at(links_at(9) + $owner, 8),
+	qr/1\|8\|links of the node cannot be read/);
+check_damage('a place of links that is none', node_at(8) + $links_place, pack('vvv', 0, 0, 1),
+	qr/1\|8\|links of the node cannot be read/);
 check_damage('a page of no kind', 2 * $block_size - 8, pack('v', 99), qr/1\|\|page is of no known kind/);
 check_damage('an entry point that is none', 24 + 16, pack('Q<', (1 << 32) | (4000 << 16)),
 	qr/0\|\|entry point \(1,4000\) on level \d+ is not a node of that level/);

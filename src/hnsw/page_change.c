@@ -1,0 +1,354 @@
+/*
+ * page_change.c: adding a node to the pages of an index, and changing links.
+ *
+ * A node is a tuple on a page of nodes, which has what a walk reads, and another one with
+ * its links; of a code what is left is a third one. Links change far more often than the
+ * rest, and are small, so a change of the graph writes few and dense pages.
+ */
+#include "postgres.h"
+
+#include "hnsw/store_page.h"
+
+/* ---- a new node ---- */
+
+/* One WAL record: the node and all its parts. */
+typedef struct Addition
+{
+	PageStore  *store;
+	const HnswInsertion *insertion;
+	HnswShape	shape;
+	HnswPlace	place;
+	HnswNodeTuple *node;		/* as it will be */
+	HnswNode	name;
+	HnswNode	before;			/* who had the place */
+	HnswEdit	edit;
+	BlockNumber fresh[HNSW_PAGE_KINDS];	/* pages that are of this kind now */
+} Addition;
+
+/* The node without its parts, which are those of the node before, if there was one. */
+static void
+FormNode(Addition *addition)
+{
+	const HnswInsertion *insertion = addition->insertion;
+	BlockNumber block = BufferGetBlockNumber(addition->place.buffer);
+	OffsetNumber taken = addition->place.taken;
+	HnswNodeTuple *node = palloc0(addition->shape.node_size);
+
+	HnswFormNode(node, &addition->shape, insertion->level, insertion->form.value, insertion->form.size);
+	node->row_count = 1;
+	node->u.rows[0] = insertion->row;
+	addition->node = node;
+	addition->before = HNSW_NO_NODE;
+	if (taken != InvalidOffsetNumber)
+	{
+		const HnswNodeTuple *old = HnswPageNodeAt(BufferGetPage(addition->place.buffer), taken);
+
+		addition->before = HnswRefMake(block, taken, old->version);
+		node->version = old->version + 1;
+		node->room_level = Max(old->room_level, insertion->level);
+		node->links = old->links;
+		node->fine = old->fine;
+		memcpy(node->value_block, old->value_block, sizeof(node->value_block));
+	}
+}
+
+/* Puts the node into its place, from which its name comes. */
+static HnswNodeTuple *
+PutNode(Addition *addition)
+{
+	Buffer		buffer = addition->place.buffer;
+	Page		page = HnswEditPage(&addition->edit, buffer);
+	OffsetNumber offset = addition->place.taken;
+	Size		size = addition->shape.node_size;
+
+	if (offset == InvalidOffsetNumber)
+	{
+		if (!HnswPageIs(page, HNSW_PAGE_NODES))
+		{
+			HnswPageInit(page, HNSW_PAGE_NODES);
+			addition->fresh[HNSW_PAGE_NODES] = BufferGetBlockNumber(buffer);
+		}
+		offset = PageAddItem(page, (Item) addition->node, size, InvalidOffsetNumber, false, false);
+		if (offset == InvalidOffsetNumber)
+			elog(ERROR, "failed to add a node to hnsw index \"%s\"",
+				 RelationGetRelationName(addition->edit.index));
+	}
+	else
+		memcpy(HnswPageNodeAt(page, offset), addition->node, size);
+	addition->name = HnswRefMake(BufferGetBlockNumber(buffer), offset, addition->node->version);
+	return HnswPageNodeAt(page, offset);
+}
+
+/* Writes a part where the node before had its; false when that has too little room, and is
+ * given up, with its page held. */
+static bool
+PutOver(Addition *addition, HnswPageKind kind, ItemPointerData at, const void *part, Size size,
+		Buffer *held)
+{
+	PageStore  *store = addition->store;
+	OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(&at);
+	Buffer		buffer;
+	Page		page;
+	bool		enough;
+
+	if (!ItemPointerIsValid(&at) || !HnswBlockExists(store, ItemPointerGetBlockNumber(&at)))
+		return false;
+	buffer = ReadBuffer(store->index, ItemPointerGetBlockNumber(&at));
+	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	if (!HnswPageOwnerIs(BufferGetPage(buffer), kind, offset, addition->before, 0))
+	{
+		UnlockReleaseBuffer(buffer);
+		return false;
+	}
+	*held = buffer;
+	page = HnswEditPage(&addition->edit, buffer);
+	enough = ItemIdGetLength(PageGetItemId(page, offset)) >= size;
+	if (enough)
+		memcpy(PageGetItem(page, PageGetItemId(page, offset)), part, size);
+	else
+	{
+		PageIndexTupleDeleteNoCompact(page, offset);
+		PageSetHasFreeLinePointers(page);
+	}
+	return enough;
+}
+
+/* Puts a part into the place that it had before, or a new one. */
+static void
+PutPart(Addition *addition, HnswPageKind kind, ItemPointerData *at, const void *part, Size size)
+{
+	Relation	index = addition->store->index;
+	Buffer		held = InvalidBuffer;
+	Buffer		buffer;
+	bool		fresh;
+
+	if (PutOver(addition, kind, *at, part, size, &held))
+		return;
+	buffer = HnswBufferForItem(index, kind, size, held);
+	*at = HnswPutItem(&addition->edit, buffer, kind, part, size, &fresh);
+	if (fresh)
+		addition->fresh[kind] = BufferGetBlockNumber(buffer);
+}
+
+static void
+PutLinks(Addition *addition, ItemPointerData *at)
+{
+	const HnswInsertion *insertion = addition->insertion;
+	int			m = addition->store->base.m;
+	HnswLinksTuple *tuple = palloc0(addition->shape.links_size);
+
+	tuple->owner = addition->name;
+	tuple->level = insertion->level;
+	for (int i = 0; i < addition->shape.links; i++)
+		tuple->links[i] = HNSW_NO_NODE;
+	for (int level = 0; level <= insertion->level; level++)
+	{
+		HnswNode   *links = tuple->links + HnswLinkStart(m, level);
+
+		for (int i = 0; i < insertion->links[level].count; i++)
+			links[i] = insertion->links[level].items[i].node;
+	}
+	PutPart(addition, HNSW_PAGE_LINKS, at, tuple, addition->shape.links_size);
+	pfree(tuple);
+}
+
+/* A page for a part of the value: the one of the node before, or a free one. */
+static Buffer
+ValueBuffer(Addition *addition, BlockNumber block)
+{
+	if (block != InvalidBlockNumber && HnswBlockExists(addition->store, block))
+	{
+		Buffer		buffer = ReadBuffer(addition->store->index, block);
+		Page		page = BufferGetPage(buffer);
+
+		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+		if (HnswPageIs(page, HNSW_PAGE_VALUE) && HnswPageGetValue(page)->owner == addition->before)
+			return buffer;
+		UnlockReleaseBuffer(buffer);
+	}
+	return HnswFreeBuffer(addition->store->index, MAIN_FORKNUM);
+}
+
+static void
+PutValue(Addition *addition, HnswNodeTuple *node)
+{
+	const HnswForm *form = &addition->insertion->form;
+	const HnswShape *shape = &addition->shape;
+
+	if (shape->fine_size > 0)
+	{
+		HnswFineTuple *fine = HnswFormFine(shape, addition->name, form->value, form->size);
+
+		PutPart(addition, HNSW_PAGE_FINE, &node->fine, fine, shape->fine_tuple_size);
+		pfree(fine);
+	}
+	for (int i = 0; i < shape->value_pages; i++)
+	{
+		Buffer		buffer = ValueBuffer(addition, node->value_block[i]);
+
+		node->value_block[i] = BufferGetBlockNumber(buffer);
+		HnswValuePageFill(HnswEditPage(&addition->edit, buffer), addition->name, shape, form->value,
+						  form->size, i);
+	}
+}
+
+HnswNode
+HnswPageAddNode(HnswStore *base, const HnswInsertion *insertion)
+{
+	PageStore  *store = (PageStore *) base;
+	Addition	addition = {.store = store, .insertion = insertion};
+	HnswNodeTuple *node;
+
+	memset(addition.fresh, 0xFF, sizeof(addition.fresh));
+	addition.shape = HnswNodeShape(base->support, base->m, insertion->level, insertion->form.size);
+	addition.place = HnswFindPlace(store->index, &addition.shape, insertion->level);
+	FormNode(&addition);
+	HnswEditBegin(&addition.edit, store->index, base->building);
+	node = PutNode(&addition);
+	PutLinks(&addition, &node->links);
+	PutValue(&addition, node);
+	HnswEditEnd(&addition.edit);
+	pfree(addition.node);
+	for (int kind = 0; kind < HNSW_PAGE_KINDS; kind++)
+	{
+		if (addition.fresh[kind] != InvalidBlockNumber)
+			HnswWriteLast(store->index, kind, addition.fresh[kind], base->building);
+	}
+	return addition.name;
+}
+
+/* ---- links ---- */
+
+/* Locks the links of a node; NULL, and no lock, when it is gone. */
+static HnswLinksTuple *
+LockLinks(PageStore *store, HnswNode node, Buffer *buffer)
+{
+	ItemPointerData at;
+	HnswLinksTuple *tuple;
+
+	if (!HnswLinksPlace(store, node, &at) || !HnswBlockExists(store, ItemPointerGetBlockNumber(&at)))
+		return NULL;
+	*buffer = ReadBuffer(store->index, ItemPointerGetBlockNumber(&at));
+	LockBuffer(*buffer, BUFFER_LOCK_EXCLUSIVE);
+	tuple = HnswPageGetLinks(BufferGetPage(*buffer), ItemPointerGetOffsetNumber(&at), node,
+							 store->base.m);
+	if (tuple == NULL)
+		UnlockReleaseBuffer(*buffer);
+	return tuple;
+}
+
+/* The same tuple on the page to change. */
+static HnswLinksTuple *
+EditLinks(HnswEdit *edit, Buffer buffer, const HnswLinksTuple *tuple)
+{
+	Size		start = (const char *) tuple - (const char *) BufferGetPage(buffer);
+
+	return (HnswLinksTuple *) ((char *) HnswEditPage(edit, buffer) + start);
+}
+
+/* The slot that holds a link (or, for HNSW_NO_NODE, is free), or -1. */
+static int
+FindLink(const HnswNode *links, int max, HnswNode node)
+{
+	for (int i = 0; i < max; i++)
+	{
+		if (links[i] == node)
+			return i;
+		if (links[i] == HNSW_NO_NODE)
+			break;
+	}
+	return -1;
+}
+
+/* Puts a link into the slot that holds old, unless it is there already. */
+static bool
+PutLink(PageStore *store, HnswNode from, int level, HnswNode old, HnswNode to)
+{
+	int			max = HnswLevelLinks(store->base.m, level);
+	int			start = HnswLinkStart(store->base.m, level);
+	Buffer		buffer;
+	HnswEdit	edit;
+	HnswLinksTuple *tuple = LockLinks(store, from, &buffer);
+	int			slot;
+
+	if (tuple == NULL)
+		return false;
+	if (level > tuple->level || FindLink(tuple->links + start, max, to) >= 0)
+	{
+		bool		there = level <= tuple->level;
+
+		UnlockReleaseBuffer(buffer);
+		return there;
+	}
+	slot = FindLink(tuple->links + start, max, old);
+	if (slot < 0)
+	{
+		UnlockReleaseBuffer(buffer);
+		return false;
+	}
+	HnswEditBegin(&edit, store->index, store->base.building);
+	EditLinks(&edit, buffer, tuple)->links[start + slot] = to;
+	HnswEditEnd(&edit);
+	return true;
+}
+
+bool
+HnswPageAddLink(HnswStore *base, HnswNode from, int level, HnswCandidate to)
+{
+	return PutLink((PageStore *) base, from, level, HNSW_NO_NODE, to.node);
+}
+
+bool
+HnswPageReplaceLink(HnswStore *base, HnswNode from, int level, HnswNode old, HnswCandidate to)
+{
+	return PutLink((PageStore *) base, from, level, old, to.node);
+}
+
+static bool
+AnyDeleted(const HnswNode *links, int max, const HnswNodeSet *deleted)
+{
+	for (int i = 0; i < max && links[i] != HNSW_NO_NODE; i++)
+	{
+		if (HnswNodeSetHas(deleted, links[i]))
+			return true;
+	}
+	return false;
+}
+
+void
+HnswPageRepairLinks(HnswStore *base, HnswNode from, int level, const HnswNodeSet *deleted,
+					const HnswQueue *added)
+{
+	PageStore  *store = (PageStore *) base;
+	int			max = HnswLevelLinks(base->m, level);
+	int			start = HnswLinkStart(base->m, level);
+	int			count = 0;
+	Buffer		buffer;
+	HnswEdit	edit;
+	HnswNode   *links;
+	HnswLinksTuple *tuple = LockLinks(store, from, &buffer);
+
+	if (tuple == NULL)
+		return;
+	if (level > tuple->level ||
+		(added->count == 0 && !AnyDeleted(tuple->links + start, max, deleted)))
+	{
+		UnlockReleaseBuffer(buffer);
+		return;
+	}
+	HnswEditBegin(&edit, store->index, base->building);
+	links = EditLinks(&edit, buffer, tuple)->links + start;
+	for (int i = 0; i < max && links[i] != HNSW_NO_NODE; i++)
+	{
+		if (!HnswNodeSetHas(deleted, links[i]))
+			links[count++] = links[i];
+	}
+	for (int i = count; i < max; i++)
+		links[i] = HNSW_NO_NODE;
+	for (int i = 0; i < added->count && count < max; i++)
+	{
+		if (FindLink(links, max, added->items[i].node) < 0)
+			links[count++] = added->items[i].node;
+	}
+	HnswEditEnd(&edit);
+}
