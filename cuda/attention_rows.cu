@@ -12,7 +12,6 @@
 
 #define ROWS_THREADS 128
 #define UNROLL 2
-#define LOG2_E 1.44269504f
 #define NO_SCORE (-1e30f)		/* below any score; its difference to itself is 0, not NaN */
 
 /* Where the keys of a row are. */
@@ -131,8 +130,11 @@ merge_groups(const attention_rows_args &a, const key_range &k, const running<G> 
 #pragma unroll
 	for (int g = 0; g < G; g++)
 	{
-		max[g * groups + group] = state.max[g];
-		sum[g * groups + group] = state.sum[g];
+		if (lane == 0)
+		{
+			max[g * groups + group] = state.max[g];
+			sum[g * groups + group] = state.sum[g];
+		}
 #pragma unroll
 		for (int i = 0; i < CHUNK; i++)
 			out[(g * groups + group) * width + lane * CHUNK + i] = state.out[g][i];

@@ -16,7 +16,6 @@
 #define TILE_WARPS 4
 #define TILE_THREADS (TILE_WARPS * WARP)
 #define TILE_KEYS 64
-#define LOG2_E 1.44269504f
 #define NO_SCORE (-1e30f)
 
 /* Elements of a row of shared memory. */

@@ -64,6 +64,9 @@ $(EMULATED)/%.cu.o: %.cu $(CUDA_HEADERS) $(EMULATOR_HEADERS)
 $(EMULATED)/%.o: %.c $(CUDA_HEADERS) $(EMULATOR_HEADERS)
 	@mkdir -p $(@D)
 	$(PLAIN_CC) $(PLAIN_CFLAGS) $(EMULATOR_FLAGS) $(PLAIN_CPPFLAGS) -Itest -Itest/engine -c -o $@ $<
+# the emulator makes the threads that ThreadSanitizer is to watch; it is none of them
+$(EMULATOR_SOURCES:%.c=$(EMULATED)/%.o): EMULATOR_FLAGS += \
+	$(if $(findstring thread,$(SANITIZE)),-fno-sanitize=thread -DEMULATOR_TSAN)
 $(EMULATED)/rag_cuda.so: $(EMULATED_OBJECTS) $(call objects,$(CUDA_SHARED))
 	$(EMULATED_CXX) -shared -o $@ $^ $(PLAIN_LDFLAGS) -lm
 

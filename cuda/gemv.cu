@@ -8,20 +8,6 @@
 
 #define GEMV_THREADS 128
 
-/* Lane r of a warp that holds the sums of output o stores that of row r. */
-static __device__ __forceinline__ void
-store_sum(const product_end &end, int row, int o, float sum)
-{
-	float		x = sum + (end.bias != NULL ? end.bias[o] : 0.0f);
-	size_t		at = (size_t) row * (size_t) end.stride + (size_t) o;
-
-	x = apply_epilogue(x, end.epilogue);
-	if (end.out_f32)
-		((float *) end.out)[at] = x;
-	else
-		((__half *) end.out)[at] = to_half(x);
-}
-
 template <int ROWS>
 static __global__ void __launch_bounds__(GEMV_THREADS, 1)
 gemv_kernel(const __half *weight, int outputs, int columns, const __half *in, product_end end)
@@ -50,13 +36,7 @@ gemv_kernel(const __half *weight, int outputs, int columns, const __half *in, pr
 				sums[r] += w[i] * x[i];
 		}
 	}
-#pragma unroll
-	for (int r = 0; r < ROWS; r++)
-	{
-		sums[r] = warp_sum(sums[r]);
-		if (lane == r)
-			store_sum(end, r, o, sums[r]);
-	}
+	store_sums<ROWS>(end, o, sums);
 }
 
 extern "C" void

@@ -104,20 +104,7 @@ gemv_quant_kernel(quant_matrix w, quant_rows in, product_end end)
 		for (int r = 0; r < ROWS; r++)
 			sums[r] += multiply_block<TYPE>(s, q, in, (size_t) r * (size_t) w.blocks + (size_t) b);
 	}
-#pragma unroll
-	for (int r = 0; r < ROWS; r++)
-	{
-		float		x = warp_sum(sums[r]);
-		size_t		at = (size_t) r * (size_t) end.stride + (size_t) o;
-
-		if (lane != r)
-			continue;
-		x = apply_epilogue(x + (end.bias != NULL ? end.bias[o] : 0.0f), end.epilogue);
-		if (end.out_f32)
-			((float *) end.out)[at] = x;
-		else
-			((__half *) end.out)[at] = to_half(x);
-	}
+	store_sums<ROWS>(end, o, sums);
 }
 
 template <tensor_type TYPE>

@@ -174,12 +174,53 @@ block_sum(T x, T *partial)
 	return sum;
 }
 
+#define LOG2_E 1.44269504f
+
+/* The error function, to 2e-7 (Abramowitz and Stegun 1964, 7.1.26): f16 keeps 5e-4 of it. */
+static __device__ __forceinline__ float
+error_function(float x)
+{
+	float		t = 1.0f / (1.0f + 0.3275911f * fabsf(x));
+	float		y = t * (0.254829592f + t * (-0.284496736f + t *
+										 (1.421413741f + t * (-1.453152027f + t * 1.061405429f))));
+
+	y = 1.0f - y * exp2f(-x * x * LOG2_E);
+	return x < 0 ? -y : y;
+}
+
 static __device__ __forceinline__ float
 apply_epilogue(float x, int epilogue)
 {
 	if (epilogue == EPILOGUE_GELU)
-		return 0.5f * x * (1.0f + erff(x * 0.70710678f));
-	return epilogue == EPILOGUE_TANH ? tanhf(x) : x;
+		return 0.5f * x * (1.0f + error_function(x * 0.70710678f));
+	if (epilogue == EPILOGUE_TANH)
+		return 1.0f - 2.0f / (1.0f + exp2f(x * (2 * LOG2_E)));
+	return x;
+}
+
+/* The lanes of a warp have parts of a product for ROWS rows: lane r stores the sum of row r. */
+template <int ROWS>
+static __device__ __forceinline__ void
+store_sums(const product_end &end, int output, const float sums[ROWS])
+{
+	int			lane = (int) threadIdx.x % WARP;
+	size_t		at = (size_t) lane * (size_t) end.stride + (size_t) output;
+	float		mine = 0;
+
+#pragma unroll
+	for (int r = 0; r < ROWS; r++)
+	{
+		float		sum = warp_sum(sums[r]);
+
+		mine = lane == r ? sum : mine;
+	}
+	if (lane >= ROWS)
+		return;
+	mine = apply_epilogue(mine + (end.bias != NULL ? end.bias[output] : 0.0f), end.epilogue);
+	if (end.out_f32)
+		((float *) end.out)[at] = mine;
+	else
+		((__half *) end.out)[at] = to_half(mine);
 }
 
 #endif							/* RAG_CUDA_KERNEL_CUH */

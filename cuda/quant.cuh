@@ -42,38 +42,14 @@ spread_bits(unsigned high, int i)
 	return ((high >> 4 * i & 15) * 0x00204081u) & 0x01010101u;
 }
 
-/* Block `number` of row `row`: q as eight words of four bytes, and its scale. */
+/* The scale of block b of row `row`. */
 template <tensor_type TYPE>
 static __device__ __forceinline__ quant_scale
-load_block(const quant_matrix &w, size_t row, int b, int q[8])
+load_scale(const quant_matrix &w, size_t row, int b)
 {
 	size_t		number = row * (size_t) w.blocks + (size_t) b;
 	quant_scale s;
 
-	if (TYPE == TYPE_Q8_0)
-	{
-		uint4		first = ((const uint4 *) w.q)[number * 2];
-		uint4		second = ((const uint4 *) w.q)[number * 2 + 1];
-
-		q[0] = (int) first.x, q[1] = (int) first.y, q[2] = (int) first.z, q[3] = (int) first.w;
-		q[4] = (int) second.x, q[5] = (int) second.y, q[6] = (int) second.z, q[7] = (int) second.w;
-	}
-	else
-	{
-		uint4		nibbles = ((const uint4 *) w.q)[number];
-		unsigned	words[4] = {nibbles.x, nibbles.y, nibbles.z, nibbles.w};
-		unsigned	fifth = quant_high_words(TYPE) > 0 ? w.high[number * quant_high_words(TYPE)] : 0;
-		unsigned	sixth = quant_high_words(TYPE) > 1 ? w.high[number * 2 + 1] : 0;
-
-#pragma unroll
-		for (int i = 0; i < 4; i++)
-		{
-			q[i] = (int) ((words[i] & 0x0F0F0F0Fu) | spread_bits(fifth, i) << 4 |
-						  spread_bits(sixth, i) << 5);
-			q[i + 4] = (int) ((words[i] >> 4 & 0x0F0F0F0Fu) | spread_bits(fifth, i + 4) << 4 |
-							  spread_bits(sixth, i + 4) << 5);
-		}
-	}
 	if (TYPE == TYPE_Q6_K)
 	{
 		size_t		super = row * (size_t) (w.blocks / SUPER_BLOCKS) + (size_t) (b / SUPER_BLOCKS);
@@ -103,6 +79,40 @@ load_block(const quant_matrix &w, size_t row, int b, int q[8])
 	return s;
 }
 
+/* Block b of row `row`: q as eight words of four bytes, and its scale. */
+template <tensor_type TYPE>
+static __device__ __forceinline__ quant_scale
+load_block(const quant_matrix &w, size_t row, int b, int q[8])
+{
+	size_t		number = row * (size_t) w.blocks + (size_t) b;
+
+	if (TYPE == TYPE_Q8_0)
+	{
+		uint4		first = ((const uint4 *) w.q)[number * 2];
+		uint4		second = ((const uint4 *) w.q)[number * 2 + 1];
+
+		q[0] = (int) first.x, q[1] = (int) first.y, q[2] = (int) first.z, q[3] = (int) first.w;
+		q[4] = (int) second.x, q[5] = (int) second.y, q[6] = (int) second.z, q[7] = (int) second.w;
+	}
+	else
+	{
+		uint4		nibbles = ((const uint4 *) w.q)[number];
+		unsigned	words[4] = {nibbles.x, nibbles.y, nibbles.z, nibbles.w};
+		unsigned	fifth = quant_high_words(TYPE) > 0 ? w.high[number * quant_high_words(TYPE)] : 0;
+		unsigned	sixth = quant_high_words(TYPE) > 1 ? w.high[number * 2 + 1] : 0;
+
+#pragma unroll
+		for (int i = 0; i < 4; i++)
+		{
+			q[i] = (int) ((words[i] & 0x0F0F0F0Fu) | spread_bits(fifth, i) << 4 |
+						  spread_bits(sixth, i) << 5);
+			q[i + 4] = (int) ((words[i] >> 4 & 0x0F0F0F0Fu) | spread_bits(fifth, i + 4) << 4 |
+							  spread_bits(sixth, i + 4) << 5);
+		}
+	}
+	return load_scale<TYPE>(w, row, b);
+}
+
 /* Column i of a block as load_block() gives it. */
 template <tensor_type TYPE>
 static __device__ __forceinline__ float
@@ -113,6 +123,27 @@ block_value(const quant_scale &s, const int q[8], int i)
 	if (TYPE == TYPE_Q8_0)
 		byte = (int) (int8_t) byte;
 	return s.d[i / 16] * (float) (byte - quant_zero(TYPE)) + s.m;
+}
+
+/* Column `column` of a row, alone. */
+template <tensor_type TYPE>
+static __device__ __forceinline__ float
+load_value(const quant_matrix &w, size_t row, int column)
+{
+	int			i = column % QUANT_BLOCK;
+	size_t		number = row * (size_t) w.blocks + (size_t) (column / QUANT_BLOCK);
+	quant_scale s = load_scale<TYPE>(w, row, column / QUANT_BLOCK);
+	int			q;
+
+	if (TYPE == TYPE_Q8_0)
+		q = (int) ((const int8_t *) w.q)[number * QUANT_BLOCK + (size_t) i];
+	else
+	{
+		q = w.q[number * 16 + (size_t) (i % 16)] >> i / 16 * 4 & 15;
+		for (int k = 0; k < quant_high_words(TYPE); k++)
+			q |= (int) (w.high[number * quant_high_words(TYPE) + k] >> i & 1) << (4 + k);
+	}
+	return (i < 16 ? s.d[0] : s.d[1]) * (float) (q - quant_zero(TYPE)) + s.m;
 }
 
 /* Calls what with the type as a constant. */

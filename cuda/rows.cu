@@ -12,25 +12,6 @@ blocks_for(size_t items)
 	return (unsigned) ((items + ROW_THREADS - 1) / ROW_THREADS);
 }
 
-template <tensor_type TYPE>
-static __device__ float
-quant_value(const quant_matrix &w, size_t row, int column)
-{
-	int			q[8];
-	quant_scale s = load_block<TYPE>(w, row, column / QUANT_BLOCK, q);
-	int			i = column % QUANT_BLOCK;
-	int			word = 0;
-
-	/* constant indexes keep q in registers */
-#pragma unroll
-	for (int k = 0; k < 8; k++)
-		word = i / 4 == k ? q[k] : word;
-	word = word >> i % 4 * 8 & 0xFF;
-	if (TYPE == TYPE_Q8_0)
-		word = (int) (int8_t) word;
-	return (i < 16 ? s.d[0] : s.d[1]) * (float) (word - quant_zero(TYPE)) + s.m;
-}
-
 static __device__ float
 table_value(const table_view &table, size_t row, int column, int columns)
 {
@@ -38,7 +19,7 @@ table_value(const table_view &table, size_t row, int column, int columns)
 
 	if (table.half != NULL)
 		return __half2float(table.half[row * (size_t) columns + (size_t) column]);
-#define LOOK_UP(TYPE) x = quant_value<TYPE>(table.quant, row, column)
+#define LOOK_UP(TYPE) x = load_value<TYPE>(table.quant, row, column)
 	QUANT_SWITCH(table.quant.type, LOOK_UP)
 #undef LOOK_UP
 	return x;
@@ -90,7 +71,7 @@ gate_kernel(__half *out, const __half *in, size_t rows, int columns, bool aligne
 	load_chunk(in + columns, columns - c, aligned, up);
 #pragma unroll
 	for (int i = 0; i < CHUNK; i++)
-		gate[i] = gate[i] / (1.0f + __expf(-gate[i])) * up[i];
+		gate[i] = gate[i] / (1.0f + exp2f(gate[i] * -LOG2_E)) * up[i];
 	store_chunk(out + row * (size_t) columns + (size_t) c, columns - c, aligned, gate);
 }
 

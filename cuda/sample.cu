@@ -283,8 +283,9 @@ draw_by_id(const candidate_set &c, double uniform, unsigned long long *stretches
 			over = __ballot_sync(ALL_LANES, mine > 0 && (double) (before + up_to) > target);
 			if (over != 0)
 			{
-				if (lane == 0)
-					*chosen = id + __ffs((int) over) - 1;
+				/* the first lane of those */
+				if ((over & ((2u << lane) - 1)) == 1u << lane)
+					*chosen = id;
 				break;
 			}
 			before += __shfl_sync(ALL_LANES, up_to, WARP - 1);
@@ -404,9 +405,9 @@ sample_kernel(sample_launch_args a)
 		double		sum = 0;
 
 		for (int id = (int) threadIdx.x; id < a.vocab; id += SAMPLE_THREADS)
-			sum += isfinite(logits[id]) ? (double) expf(logits[id] - max) : 0.0;
+			sum += isfinite(logits[id]) ? (double) exp2f((logits[id] - max) * LOG2_E) : 0.0;
 		sum = block_sum(sum, sums);
-		result.logprob = (float) ((double) logits[result.token] - ((double) max + log(sum)));
+		result.logprob = logits[result.token] - max - logf((float) sum);
 	}
 	if (threadIdx.x == 0)
 		a.results[blockIdx.x] = result;

@@ -357,7 +357,7 @@ test_all(backend_device *d, const char *order)
 	};
 	size_t		count = sizeof(shapes) / sizeof(shapes[0]);
 
-	for (size_t i = 0; i < count; i += getenv("RAG_TEST_QUICK") != NULL ? 3 : 1)
+	for (size_t i = 0; i < count; i += emulated_quick() ? 3 : 1)
 		test_shape(d, order, &shapes[i]);
 }
 

@@ -63,6 +63,19 @@ copy_kernel(float *out, const float *in)
 		out[4 * threadIdx.x + i] = tile[4 * threadIdx.x + i];
 }
 
+#if defined(__SANITIZE_THREAD__)
+/* All write the same, which no order of the threads shows. */
+static __global__ void
+same_value_kernel(float *out)
+{
+	SHARED_ARRAY(float, number, 1);
+
+	number[0] = 1;
+	__syncthreads();
+	out[threadIdx.x] = number[0];
+}
+#endif
+
 static __global__ void
 divergent_barrier_kernel(int *out)
 {
@@ -176,6 +189,23 @@ ends_with(const char *words, F what)
 	return false;
 }
 
+/* A missing barrier changes what comes out, or, to ThreadSanitizer, is a race. */
+template <typename K>
+static bool
+caught(K kernel, int threads, const float *good)
+{
+#if defined(__SANITIZE_THREAD__)
+	(void) good;
+	return ends_with("data race", [&] {
+		LAUNCH(kernel, 1, threads, 0, stream, (float *) device_memory(128 * sizeof(float)));
+		cudaStreamSynchronize(stream);
+		_exit(EMULATOR_EXIT);
+	});
+#else
+	return !good_in_each_order(kernel, threads, good);
+#endif
+}
+
 static void
 test_barriers()
 {
@@ -187,9 +217,12 @@ test_barriers()
 	for (int i = 0; i < WARP; i++)
 		lanes[i] = (float) (WARP - 1 - i);
 	ok(good_in_each_order(exchange_kernel<true>, 64, reversed), "with __syncthreads: good in each order");
-	ok(!good_in_each_order(exchange_kernel<false>, 64, reversed), "without: not");
+	ok(caught(exchange_kernel<false>, 64, reversed), "without: not");
 	ok(good_in_each_order(warp_kernel<true>, WARP, lanes), "with __syncwarp: good in each order");
-	ok(!good_in_each_order(warp_kernel<false>, WARP, lanes), "without: not");
+	ok(caught(warp_kernel<false>, WARP, lanes), "without: not");
+#if defined(__SANITIZE_THREAD__)
+	ok(caught(same_value_kernel, WARP, lanes), "all write the same to one place");
+#endif
 	ok(ends_with("do not reach", [] {
 		LAUNCH(divergent_barrier_kernel, 1, 32, 0, stream, (int *) device_memory(256));
 		cudaStreamSynchronize(stream);

@@ -27,7 +27,15 @@ emulated_note(const void *data, size_t bytes)
 		emulated_hash = (emulated_hash ^ ((const unsigned char *) data)[i]) * 0x100000001B3u;
 }
 
-/* Runs test(device) in three orders of the threads: the same must come out. */
+/* Less is to be done: a sanitizer makes it slow. */
+__attribute__((unused))
+static bool
+emulated_quick(void)
+{
+	return getenv("RAG_TEST_QUICK") != NULL;
+}
+
+/* Runs test(device) in three orders of the threads: the same must come out. Quick: in the last one. */
 __attribute__((unused))
 static void
 emulated_each_order(void (*test) (backend_device *d, const char *order))
@@ -35,7 +43,8 @@ emulated_each_order(void (*test) (backend_device *d, const char *order))
 	static const char *const names[] = {"forward", "reverse", "random"};
 	uint64_t	hash[3];
 
-	for (int order = EMULATOR_FORWARD; order <= EMULATOR_RANDOM; order++)
+	for (int order = emulated_quick() ? EMULATOR_RANDOM : EMULATOR_FORWARD;
+		 order <= EMULATOR_RANDOM; order++)
 	{
 		engine_error error;
 		backend_device *d = rag_backend()->open(&(backend_config) {0}, &error);
@@ -49,7 +58,8 @@ emulated_each_order(void (*test) (backend_device *d, const char *order))
 		hash[order] = emulated_hash;
 		rag_backend()->close(d);
 	}
-	ok(hash[0] == hash[1] && hash[0] == hash[2], "the same bits in each order of the threads");
+	if (!emulated_quick())
+		ok(hash[0] == hash[1] && hash[0] == hash[2], "the same bits in each order of the threads");
 }
 
 /* Floats that f16 holds exactly. */

@@ -58,6 +58,8 @@ static struct
 	unsigned	generation;
 	unsigned char *dynamic;		/* ends at a guard page */
 	uint64_t	number;			/* of blocks that have run */
+	char		begin;			/* addresses for fiber_release and fiber_acquire, no more */
+	char		end;
 } block;
 
 static thread threads[EMULATOR_THREADS];
@@ -141,12 +143,12 @@ run_body(void)
 	thread	   *t = current();
 
 	fiber_started(&block.scheduler);
-	fiber_acquire(&block);
+	fiber_acquire(&block.begin);
 	block.kernel->body(block.kernel->arguments);
 	emulator_copy_commit();
 	emulator_copy_wait(0);
 	t->waiting = WAIT_OVER;
-	fiber_release(&block);
+	fiber_release(&block.end);
 	fiber_switch(&t->fiber, &block.scheduler);
 	abort();
 }
@@ -218,11 +220,17 @@ void *
 emulator_static_shared(emulator_site *site, size_t size)
 {
 	if (site->memory == NULL)
+	{
 		site->memory = emulator_map_guarded((size + 15) / 16 * 16);
+		fiber_release(site);
+	}
+	fiber_acquire(site);
 	if (site->block != block.number)
 	{
 		site->block = block.number;
+		fiber_unseen(true);
 		memset(site->memory, 0xFF, size);
+		fiber_unseen(false);
 	}
 	return site->memory;
 }
@@ -347,7 +355,7 @@ run_block(const emulator_kernel *kernel, emulator_dim at)
 	int			at_barrier;
 
 	start_block(kernel, at);
-	fiber_release(&block);
+	fiber_release(&block.begin);
 	while (count_over(&at_barrier) < block.n_threads)
 	{
 		uint32_t	random = block.order == EMULATOR_RANDOM ? next_random() : 0;
@@ -365,7 +373,7 @@ run_block(const emulator_kernel *kernel, emulator_dim at)
 						   "in another or at their end, do not reach", at.x, at.y, at.z, at_barrier,
 						   block.n_threads);
 	}
-	fiber_acquire(&block);
+	fiber_acquire(&block.end);
 }
 
 void

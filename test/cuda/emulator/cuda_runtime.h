@@ -189,14 +189,6 @@ __dp4a(int a, int b, int c)
 	return c;
 }
 
-static inline int
-__ffs(int x)
-{
-	return __builtin_ffs(x);
-}
-
-#define __expf expf
-
 static inline float
 rsqrtf(float x)
 {

@@ -14,8 +14,11 @@
 #define STACK_SIZE ((size_t) 128 << 10)
 #endif
 
-#if defined(__SANITIZE_THREAD__)
+#if defined(EMULATOR_TSAN)
 #include <sanitizer/tsan_interface.h>
+
+extern void AnnotateIgnoreWritesBegin(const char *file, int line);
+extern void AnnotateIgnoreWritesEnd(const char *file, int line);
 
 void
 fiber_release(void *p)
@@ -28,6 +31,15 @@ fiber_acquire(void *p)
 {
 	__tsan_acquire(p);
 }
+
+void
+fiber_unseen(bool unseen)
+{
+	if (unseen)
+		AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+	else
+		AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+}
 #else
 void
 fiber_release(void *p)
@@ -39,6 +51,12 @@ void
 fiber_acquire(void *p)
 {
 	(void) p;
+}
+
+void
+fiber_unseen(bool unseen)
+{
+	(void) unseen;
 }
 #endif
 
@@ -74,7 +92,7 @@ void
 fiber_adopt(fiber *f)
 {
 	f->stack = NULL;
-#if defined(__SANITIZE_THREAD__)
+#if defined(EMULATOR_TSAN)
 	f->tsan = __tsan_get_current_fiber();
 #endif
 #if defined(__SANITIZE_ADDRESS__)
@@ -94,7 +112,7 @@ fiber_prepare(fiber *f, void (*entry) (void))
 			emulator_abort("no memory for the stack of a fiber");
 		/* the first page is never touched by a fiber that behaves */
 		mprotect(f->stack, 4096, PROT_NONE);
-#if defined(__SANITIZE_THREAD__)
+#if defined(EMULATOR_TSAN)
 		f->tsan = __tsan_create_fiber(0);
 #endif
 	}
@@ -120,15 +138,13 @@ fiber_prepare(fiber *f, void (*entry) (void))
 #endif
 }
 
-/* ThreadSanitizer's code looks at its own stack of calls: none may be entered between the calls. */
-__attribute__((no_sanitize("thread")))
 void
 fiber_switch(fiber *from, fiber *to)
 {
 #if defined(__SANITIZE_ADDRESS__)
 	__sanitizer_start_switch_fiber(&from->fake_stack, to->stack, to->size);
 #endif
-#if defined(__SANITIZE_THREAD__)
+#if defined(EMULATOR_TSAN)
 	__tsan_switch_to_fiber(to->tsan, __tsan_switch_to_fiber_no_sync);
 #endif
 #if defined(__x86_64__)

@@ -2,12 +2,14 @@
  * fiber.h: stacks that take turns on one processor.
  *
  * The switch saves what the x86-64 calling convention says a callee must keep; elsewhere
- * ucontext does it, more slowly. The sanitizers are told of every switch; for ThreadSanitizer a
- * switch orders nothing: only the barriers of the emulator do.
+ * ucontext does it, more slowly. The sanitizers are told of every switch. For ThreadSanitizer each
+ * fiber is a thread, and a switch orders nothing: only the barriers of the emulator do, which is itself
+ * compiled without it (EMULATOR_TSAN), so that what it reports are races of kernels.
  */
 #ifndef EMULATOR_FIBER_H
 #define EMULATOR_FIBER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -39,5 +41,7 @@ extern void fiber_started(fiber *from);
 /* What is done before release(p) is seen by whoever acquires p afterwards (ThreadSanitizer). */
 extern void fiber_release(void *p);
 extern void fiber_acquire(void *p);
+/* What the emulator writes from now on is nobody's (ThreadSanitizer). */
+extern void fiber_unseen(bool unseen);
 
 #endif							/* EMULATOR_FIBER_H */
