@@ -50,11 +50,11 @@
 #define RagWaitEvent(name) PG_WAIT_EXTENSION
 #endif
 
-/* Settings below "rag." that nobody has defined are an error, once all are defined. */
+/* Settings below a prefix that nobody has defined are an error, once all are defined. */
 #if PG_VERSION_NUM >= 150000
-#define RagReserveSettings() MarkGUCPrefixReserved("rag")
+#define RagReserveSettings(prefix) MarkGUCPrefixReserved(prefix)
 #else
-#define RagReserveSettings() EmitWarningsOnPlaceholders("rag")
+#define RagReserveSettings(prefix) EmitWarningsOnPlaceholders(prefix)
 #endif
 
 /* The role of monitors has had its name since 14. */

@@ -77,13 +77,14 @@ DefineSettings(void)
 
 	if (defined || IsInParallelMode())
 		return;
-	DefineCount("ivfflat.probes", "Sets the number of probes.", &probes, 1);
-	DefineCount("ivfflat.max_probes", "Sets the max number of probes for iterative scans.",
+	DefineCount("ivfflat.probes", "Sets the number of probes", &probes, 1);
+	DefineCount("ivfflat.max_probes", "Sets the max number of probes for iterative scans",
 				&max_probes, MAX_LISTS);
 	if (!RagSettingIsDefined("ivfflat.iterative_scan"))
-		DefineCustomEnumVariable("ivfflat.iterative_scan", "Sets the mode for iterative scans.",
+		DefineCustomEnumVariable("ivfflat.iterative_scan", "Sets the mode for iterative scans",
 								 "It has no effect: see hnsw.iterative_scan.", &iterative_scan,
 								 HNSW_ITERATIVE_OFF, modes, PGC_USERSET, 0, NULL, NULL, NULL);
+	RagReserveSettings("ivfflat");
 	defined = true;
 }
 

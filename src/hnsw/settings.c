@@ -56,7 +56,7 @@ DefineEfSearch(void)
 	if (RagSettingIsDefined(NAME_EF_SEARCH))
 		return;
 	DefineCustomIntVariable(NAME_EF_SEARCH,
-							"Sets the size of the dynamic candidate list for search.",
+							"Sets the size of the dynamic candidate list for search",
 							"Valid range is 1..1000.", &settings.ef_search, DEFAULT_EF_SEARCH, 1,
 							HNSW_MAX_EF_SEARCH, PGC_USERSET, 0, NULL, NULL, NULL);
 	ours.ef_search = true;
@@ -67,7 +67,7 @@ DefineIterativeScan(void)
 {
 	if (RagSettingIsDefined(NAME_ITERATIVE_SCAN))
 		return;
-	DefineCustomEnumVariable(NAME_ITERATIVE_SCAN, "Sets the mode for iterative scans.",
+	DefineCustomEnumVariable(NAME_ITERATIVE_SCAN, "Sets the mode for iterative scans",
 							 "A scan whose rows were filtered away goes on with further ones: not at "
 							 "all, without, or with regard to their order.",
 							 &settings.iterative_scan, DEFAULT_ITERATIVE_SCAN, iterative_scan_options,
@@ -81,7 +81,7 @@ DefineMaxScanTuples(void)
 	if (RagSettingIsDefined(NAME_MAX_SCAN_TUPLES))
 		return;
 	DefineCustomIntVariable(NAME_MAX_SCAN_TUPLES,
-							"Sets the max number of tuples to visit for iterative scans.", NULL,
+							"Sets the max number of tuples to visit for iterative scans", NULL,
 							&settings.max_scan_tuples, DEFAULT_MAX_SCAN_TUPLES, 1, INT_MAX,
 							PGC_USERSET, 0, NULL, NULL, NULL);
 	ours.max_scan_tuples = true;
@@ -93,7 +93,7 @@ DefineScanMemMultiplier(void)
 	if (RagSettingIsDefined(NAME_SCAN_MEM_MULTIPLIER))
 		return;
 	DefineCustomRealVariable(NAME_SCAN_MEM_MULTIPLIER,
-							 "Sets the multiple of work_mem to use for iterative scans.", NULL,
+							 "Sets the multiple of work_mem to use for iterative scans", NULL,
 							 &settings.scan_mem_multiplier, 1, 1, MAX_SCAN_MEM_MULTIPLIER,
 							 PGC_USERSET, 0, NULL, NULL, NULL);
 	ours.scan_mem_multiplier = true;
@@ -112,6 +112,7 @@ HnswDefineSettings(void)
 	DefineIterativeScan();
 	DefineMaxScanTuples();
 	DefineScanMemMultiplier();
+	RagReserveSettings("hnsw");
 	defined = true;
 }
 

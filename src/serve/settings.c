@@ -154,7 +154,7 @@ SettingsDefine(bool preloading)
 	DefineCustomIntVariable("rag.max_channels", "Sessions that can use models at the same time.",
 							"Each takes 64 kB of shared memory.", &rag_settings.max_channels, 64, 1,
 							CHANNEL_LIMIT, PGC_POSTMASTER, 0, NULL, NULL, NULL);
-	RagReserveSettings();
+	RagReserveSettings("rag");
 }
 
 /*

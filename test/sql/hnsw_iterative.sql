@@ -79,5 +79,15 @@ SELECT count(*) FROM (
 		ORDER BY val <-> '[1,1,1,1,1,1,1,1]' LIMIT 5)
 	SELECT * FROM near ORDER BY d DESC) s;
 
+-- names that are no settings are not taken for ones; before PostgreSQL 15 nothing can say so
+DO $$
+BEGIN
+	PERFORM set_config('hnsw.ef', '1', false);
+	IF current_setting('server_version_num')::int >= 150000 THEN
+		RAISE 'hnsw.ef was set';
+	END IF;
+EXCEPTION WHEN invalid_name THEN
+END $$;
+
 DROP TABLE t;
 DROP FUNCTION found, in_order;
