@@ -275,7 +275,11 @@ run_load(job *j)
 static void
 load_done(job *j)
 {
-	engine_model_ready((loaded_model *) j);
+	loaded_model *m = (loaded_model *) j;
+
+	if (m->failed && m->error.code == ENGINE_DIED)
+		strcpy(m->engine->device_lost, m->error.message);
+	engine_model_ready(m);
 }
 
 static loaded_model *

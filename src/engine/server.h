@@ -8,7 +8,8 @@
 
 /*
  * Serves frames on fd until the other end closes it: true; or until the stream breaks the
- * protocol or memory for answers runs out: false and *error. Sleeps when there is nothing to do.
+ * protocol, memory for answers runs out or the device is lost: false and *error. Sleeps when there is
+ * nothing to do.
  */
 extern bool server_run(engine *e, int fd, engine_error *error);
 

@@ -103,15 +103,15 @@ test_decoder(const char *path, int vocab, int count, int chunk, bool kv_f32, dou
 }
 
 /*
- * The demo's model: what both backends think of each token of a text that the model generated, the
- * prompt in one chunk, the answer one by one, as a decoder meets them.
+ * The demo's model: what both backends think of each token of an answer that the model gave from a
+ * context, as in the demo; the prompt in chunks, the answer one by one, as a decoder meets them.
  */
 static void
 test_smollm2(const char *models)
 {
 	char		path[512];
 	json	   *golden = golden_read("test/data/generations/greedy_smollm2_F32.json");
-	const json_value *item = json_root(golden)->child->next;
+	const json_value *item = json_root(golden)->child->next->next->next;
 	int			n_prompt;
 	int			n_answer;
 	int32_t    *prompt = golden_ids(json_get(item, "prompt_ids"), &n_prompt);

@@ -9,6 +9,7 @@
  *     EMULATOR_ORDER     forward (default), reverse or random
  *     EMULATOR_DEVICES   number of devices (1); "driver" for a machine without a driver
  *     EMULATOR_MEMORY    bytes of a device (64 GiB)
+ *     EMULATOR_BROKEN    set: the device has met an error that stays (719)
  */
 #ifndef EMULATOR_H
 #define EMULATOR_H
