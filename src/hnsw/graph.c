@@ -42,42 +42,14 @@ GraphSearchInit(HnswSearch *search, HnswStore *store, const HnswForm *query, Mem
 		search->visited = &search->own_visited;
 		HnswNodeSetInit(search->visited, context);
 	}
-	HnswQueueInit(&search->open, false, context);
-	HnswQueueInit(&search->results, true, context);
-	HnswQueueInit(&search->unopened, false, context);
-	HnswQueueInit(&search->passed, false, context);
-}
-
-/* Takes a node that was just found into the search for ef results. */
-static void
-Consider(HnswSearch *search, HnswCandidate found, int ef, bool live_only)
-{
-	HnswQueue  *results = &search->results;
-
-	if (found.state == HNSW_GONE)
-		return;
-	if (results->count >= ef && found.distance >= results->items[0].distance)
-	{
-		if (search->resumable)
-			HnswQueueAppend(&search->unopened, found);
-		return;
-	}
-	HnswQueuePush(&search->open, found);
-	if (live_only && found.state != HNSW_LIVE)
-		return;
-	HnswQueuePush(results, found);
-	if (results->count > ef)
-	{
-		HnswCandidate farthest = HnswQueuePop(results);
-
-		if (search->resumable)
-			HnswQueueAppend(&search->passed, farthest);
-	}
+	HnswBeamInit(&search->beam, context);
+	HnswQueueInit(&search->results, context);
+	HnswQueueInit(&search->beyond, context);
 }
 
 /* Follows the links of one node to those not yet visited. */
 static void
-Open(HnswSearch *search, HnswNode node, int level, int ef, bool live_only)
+Open(HnswSearch *search, HnswNode node, int level)
 {
 	HnswStore  *store = search->store;
 	HnswCandidate found[HNSW_MAX_LINKS];
@@ -92,23 +64,24 @@ Open(HnswSearch *search, HnswNode node, int level, int ef, bool live_only)
 	store->methods->distances(store, search->query, found, fresh);
 	search->evaluated += fresh;
 	for (int i = 0; i < fresh; i++)
-		Consider(search, found[i], ef, live_only);
+	{
+		found[i].opened = false;
+		HnswBeamAdd(&search->beam, found[i]);
+	}
 }
 
-/* Opens the nearest nodes until no open one is nearer than the ef results. */
+/* Opens the nearest nodes until none is left that is nearer than the results. */
 static void
-Walk(HnswSearch *search, int level, int ef, bool live_only)
+Walk(HnswSearch *search, int level)
 {
-	HnswQueue  *open = &search->open;
-	HnswQueue  *results = &search->results;
+	HnswNode	node;
 
-	while (open->count > 0)
+	while (HnswBeamOpen(&search->beam, &node))
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (results->count >= ef && open->items[0].distance > results->items[0].distance)
-			break;
-		Open(search, HnswQueuePop(open).node, level, ef, live_only);
+		Open(search, node, level);
 	}
+	HnswBeamResults(&search->beam, &search->results);
 }
 
 /*
@@ -116,22 +89,19 @@ Walk(HnswSearch *search, int level, int ef, bool live_only)
  * will do as results, since all that is wanted is a place to go on from.
  */
 static void
-GraphSearchLayer(HnswSearch *search, int level, int ef, bool live_only)
+GraphSearchLayer(HnswSearch *search, int level, int ef, bool live_only, HnswQueue *beyond)
 {
-	int			starts = search->results.count;
-	HnswCandidate *start = palloc(Max(starts, 1) * sizeof(HnswCandidate));
-
-	memcpy(start, search->results.items, starts * sizeof(HnswCandidate));
-	search->results.count = 0;
-	search->open.count = 0;
+	HnswBeamStart(&search->beam, ef, live_only, beyond);
 	HnswNodeSetClear(search->visited);
-	for (int i = 0; i < starts; i++)
+	for (int i = 0; i < search->results.count; i++)
 	{
-		HnswNodeSetAdd(search->visited, start[i].node);
-		Consider(search, start[i], ef, live_only);
+		HnswCandidate start = search->results.items[i];
+
+		start.opened = false;
+		HnswNodeSetAdd(search->visited, start.node);
+		HnswBeamAdd(&search->beam, start);
 	}
-	pfree(start);
-	Walk(search, level, ef, live_only);
+	Walk(search, level);
 }
 
 /* Takes the entry point as the only result, if it is there. */
@@ -147,63 +117,43 @@ StartAtEntry(HnswSearch *search)
 	store->methods->distances(store, search->query, &entry, 1);
 	search->evaluated++;
 	if (entry.state != HNSW_GONE)
-		HnswQueuePush(&search->results, entry);
+		HnswQueueAppend(&search->results, entry);
 }
 
 void
 GraphSearch(HnswSearch *search, int level, int ef)
 {
-	bool		resumable = search->resumable;
-
-	search->resumable = false;
 	StartAtEntry(search);
 	for (int above = search->store->entry_level; above > level; above--)
-		GraphSearchLayer(search, above, 1, false);
-	search->resumable = resumable;
-	GraphSearchLayer(search, level, ef, true);
-	HnswQueueSort(&search->results);
+		GraphSearchLayer(search, above, 1, false, NULL);
+	GraphSearchLayer(search, level, ef, true, search->resumable ? &search->beyond : NULL);
 }
 
-/*
- * What was too far to be opened is open now, and the nearest of all nodes that were
- * found but not returned are the results to improve on.
- */
+/* The nearest of all that was found and not returned are what is to be improved on. */
 void
 GraphSearchMore(HnswSearch *search, int ef)
 {
-	HnswQueue  *unopened = &search->unopened;
+	HnswQueue  *beyond = &search->beyond;
 
-	for (int i = 0; i < unopened->count; i++)
-	{
-		HnswQueuePush(&search->open, unopened->items[i]);
-		if (unopened->items[i].state == HNSW_LIVE)
-			HnswQueueAppend(&search->passed, unopened->items[i]);
-	}
-	unopened->count = 0;
-	HnswQueueOrder(&search->passed);
-	search->results.count = 0;
-	while (search->results.count < ef && search->passed.count > 0)
-		HnswQueuePush(&search->results, HnswQueuePop(&search->passed));
-	Walk(search, 0, ef, true);
-	HnswQueueSort(&search->results);
+	HnswBeamStart(&search->beam, ef, true, beyond);
+	HnswQueueOrder(beyond);
+	while (beyond->count > 0 && !HnswBeamIsFull(&search->beam))
+		HnswBeamAdd(&search->beam, HnswQueuePop(beyond));
+	Walk(search, 0);
 }
 
 void
 GraphSearchDrain(HnswSearch *search)
 {
 	HnswQueue  *results = &search->results;
-	HnswQueue  *unopened = &search->unopened;
 
 	results->count = 0;
-	for (int i = 0; i < search->passed.count; i++)
-		HnswQueueAppend(results, search->passed.items[i]);
-	for (int i = 0; i < unopened->count; i++)
+	for (int i = 0; i < search->beyond.count; i++)
 	{
-		if (unopened->items[i].state == HNSW_LIVE)
-			HnswQueueAppend(results, unopened->items[i]);
+		if (search->beyond.items[i].state == HNSW_LIVE)
+			HnswQueueAppend(results, search->beyond.items[i]);
 	}
-	search->passed.count = 0;
-	unopened->count = 0;
+	search->beyond.count = 0;
 	HnswQueueSort(results);
 }
 
@@ -242,19 +192,18 @@ GraphChooseLinks(HnswStore *store, HnswInsertion *insertion, MemoryContext conte
 	int			top = Min(insertion->level, store->entry_level);
 
 	for (int level = 0; level <= insertion->level; level++)
-		HnswQueueInit(&insertion->links[level], false, context);
-	HnswQueueInit(&insertion->near, false, context);
+		HnswQueueInit(&insertion->links[level], context);
+	HnswQueueInit(&insertion->near, context);
 	if (store->entry == HNSW_NO_NODE)
 		return;
 
 	GraphSearchInit(&search, store, &insertion->form, context);
 	StartAtEntry(&search);
 	for (int level = store->entry_level; level > top; level--)
-		GraphSearchLayer(&search, level, 1, false);
+		GraphSearchLayer(&search, level, 1, false, NULL);
 	for (int level = top; level >= 0; level--)
 	{
-		GraphSearchLayer(&search, level, store->ef_construction, true);
-		HnswQueueSort(&search.results);
+		GraphSearchLayer(&search, level, store->ef_construction, true, NULL);
 		GraphSelectLinks(store, &search.results, &insertion->links[level],
 						 HnswLevelLinks(store->m, level));
 		/* with none alive, the level below still needs a place to start at */

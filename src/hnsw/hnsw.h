@@ -20,7 +20,7 @@
 #include "storage/itemptr.h"
 #include "utils/rel.h"
 
-#include "hnsw/queue.h"
+#include "hnsw/beam.h"
 #include "rag.h"
 #include "simd/code.h"
 
@@ -227,10 +227,9 @@ typedef struct HnswSearch
 	int64		evaluated;		/* distances so far */
 	HnswNodeSet *visited;
 	HnswNodeSet own_visited;	/* of a store that has none */
-	HnswQueue	open;			/* nearest first: found, links not yet followed */
-	HnswQueue	results;		/* farthest first while searching, then sorted */
-	HnswQueue	unopened;		/* a list: found, but too far to be opened */
-	HnswQueue	passed;			/* nearest first: live, and no result yet */
+	HnswBeam	beam;
+	HnswQueue	results;		/* a list, nearest first */
+	HnswQueue	beyond;			/* of a resumable search: found, and no result yet */
 } HnswSearch;
 
 /* A value on its way into a graph. */

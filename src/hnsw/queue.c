@@ -11,27 +11,10 @@
 #define SET_FIRST_SIZE 1024
 
 void
-HnswQueueInit(HnswQueue *queue, bool farthest_first, MemoryContext context)
+HnswQueueInit(HnswQueue *queue, MemoryContext context)
 {
 	memset(queue, 0, sizeof(*queue));
-	queue->farthest_first = farthest_first;
 	queue->context = context;
-}
-
-/* Equal distances are told apart by the nodes' names, so that results never depend on
- * the order in which candidates came. */
-static inline bool
-Nearer(const HnswCandidate *a, const HnswCandidate *b)
-{
-	if (a->distance != b->distance)
-		return a->distance < b->distance;
-	return a->node < b->node;
-}
-
-static inline bool
-Before(const HnswQueue *queue, const HnswCandidate *a, const HnswCandidate *b)
-{
-	return queue->farthest_first ? Nearer(b, a) : Nearer(a, b);
 }
 
 void
@@ -59,7 +42,7 @@ SiftUp(HnswQueue *queue, int at)
 	{
 		int			parent = (at - 1) / 2;
 
-		if (!Before(queue, &item, &queue->items[parent]))
+		if (!HnswIsNearer(&item, &queue->items[parent]))
 			break;
 		queue->items[at] = queue->items[parent];
 		at = parent;
@@ -79,9 +62,9 @@ SiftDown(HnswQueue *queue, int at)
 		if (child >= queue->count)
 			break;
 		if (child + 1 < queue->count &&
-			Before(queue, &queue->items[child + 1], &queue->items[child]))
+			HnswIsNearer(&queue->items[child + 1], &queue->items[child]))
 			child++;
-		if (!Before(queue, &queue->items[child], &item))
+		if (!HnswIsNearer(&queue->items[child], &item))
 			break;
 		queue->items[at] = queue->items[child];
 		at = child;
@@ -118,9 +101,9 @@ HnswQueueOrder(HnswQueue *queue)
 static int
 CompareCandidates(const void *a, const void *b)
 {
-	if (Nearer(a, b))
+	if (HnswIsNearer(a, b))
 		return -1;
-	return Nearer(b, a) ? 1 : 0;
+	return HnswIsNearer(b, a) ? 1 : 0;
 }
 
 void

@@ -21,23 +21,33 @@ typedef struct HnswCandidate
 {
 	HnswNode	node;
 	float		distance;
-	HnswState	state;
+	uint8		state;			/* HnswState */
+	bool		opened;			/* its links have been followed, in a search */
 } HnswCandidate;
 
-/* A binary heap: the nearest on top, or the farthest. */
+/* Equal distances are told apart by the nodes' names, so that results never depend on
+ * the order in which candidates came. */
+static inline bool
+HnswIsNearer(const HnswCandidate *a, const HnswCandidate *b)
+{
+	if (a->distance != b->distance)
+		return a->distance < b->distance;
+	return a->node < b->node;
+}
+
+/* A binary heap, the nearest on top; or a plain list. */
 typedef struct HnswQueue
 {
 	HnswCandidate *items;
 	int			count;
 	int			room;
-	bool		farthest_first;
 	MemoryContext context;
 } HnswQueue;
 
-extern void HnswQueueInit(HnswQueue *queue, bool farthest_first, MemoryContext context);
+extern void HnswQueueInit(HnswQueue *queue, MemoryContext context);
 extern void HnswQueuePush(HnswQueue *queue, HnswCandidate candidate);
 extern HnswCandidate HnswQueuePop(HnswQueue *queue);
-/* Adds without order: for a queue that is a plain list, or until HnswQueueOrder. */
+/* Adds without order: to a list, or until HnswQueueOrder. */
 extern void HnswQueueAppend(HnswQueue *queue, HnswCandidate candidate);
 extern void HnswQueueOrder(HnswQueue *queue);
 /* Sorts nearest first; the queue is a list from then on. */

@@ -173,9 +173,9 @@ GraphRepair(HnswStore *store, HnswNode node, int level, const HnswNodeSet *delet
 		return;
 	form = HnswFormStored(store->support, value);
 	HnswNodeSetInit(&repair.seen, CurrentMemoryContext);
-	HnswQueueInit(&repair.lost, false, CurrentMemoryContext);
-	HnswQueueInit(&repair.kept, false, CurrentMemoryContext);
-	HnswQueueInit(&repair.candidates, false, CurrentMemoryContext);
+	HnswQueueInit(&repair.lost, CurrentMemoryContext);
+	HnswQueueInit(&repair.kept, CurrentMemoryContext);
+	HnswQueueInit(&repair.candidates, CurrentMemoryContext);
 	SortLinks(&repair, node);
 	if (repair.lost.count > 0)
 		ReplaceLost(&repair, node, &form);

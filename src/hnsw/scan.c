@@ -105,8 +105,7 @@ static Size
 MemoryUsed(const HnswSearch *search)
 {
 	return HnswNodeSetMemory(search->visited) +
-		((Size) search->open.room + search->results.room + search->unopened.room +
-		 search->passed.room) * sizeof(HnswCandidate);
+		((Size) search->beam.room + search->results.room + search->beyond.room) * sizeof(HnswCandidate);
 }
 
 /* May the search go on, or is what it has found all there will be? */
