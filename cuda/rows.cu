@@ -120,12 +120,39 @@ finish_kernel(product_end end, size_t rows, int outputs)
 									end.epilogue));
 }
 
+/* The same, eight elements a thread. */
+static __global__ void __launch_bounds__(ROW_THREADS, 1)
+finish_chunks_kernel(product_end end, size_t rows, int chunks)
+{
+	size_t		number = (size_t) blockIdx.x * ROW_THREADS + threadIdx.x;
+	size_t		row = number / (size_t) chunks;
+	int			o = (int) (number % (size_t) chunks) * CHUNK;
+	__half	   *at = (__half *) end.out + row * (size_t) end.stride + (size_t) o;
+	float		bias[CHUNK] = {0};
+	float		x[CHUNK];
+
+	if (row >= rows)
+		return;
+	load_chunk(at, CHUNK, true, x);
+	if (end.bias != NULL)
+		load_chunk(end.bias + o, CHUNK, true, bias);
+#pragma unroll
+	for (int i = 0; i < CHUNK; i++)
+		x[i] = apply_epilogue(x[i] + bias[i], end.epilogue);
+	store_chunk(at, CHUNK, true, x);
+}
+
 extern "C" void
 finish_launch(const product_end *end, int rows, int outputs, cudaStream_t stream)
 {
 	unsigned	grid = blocks_for((size_t) rows * (size_t) outputs);
+	bool		aligned = outputs % CHUNK == 0 && end->stride % CHUNK == 0 &&
+		((uintptr_t) end->out | (uintptr_t) end->bias) % 16 == 0;
 
-	if (end->out_f32)
+	if (aligned && !end->out_f32)
+		LAUNCH((finish_chunks_kernel), blocks_for((size_t) rows * (size_t) (outputs / CHUNK)),
+			   ROW_THREADS, 0, stream, *end, (size_t) rows, outputs / CHUNK);
+	else if (end->out_f32)
 		LAUNCH((finish_kernel<float>), grid, ROW_THREADS, 0, stream, *end, (size_t) rows, outputs);
 	else
 		LAUNCH((finish_kernel<__half>), grid, ROW_THREADS, 0, stream, *end, (size_t) rows, outputs);

@@ -1,5 +1,5 @@
 /*
- * forward.c: speed of the CPU backend under a real model, without server or scheduler.
+ * forward.c: speed of a backend under a real model, without server or scheduler.
  *
  *     make engine && gcc -std=c11 -O2 -D_GNU_SOURCE -Isrc -pthread -o build/forward \
  *         test/bench/forward.c build/plain/libragengine.a -lm -ldl
@@ -7,16 +7,18 @@
  *     build/forward FOLDER THREADS TOKENS TEXTS [int8]
  *
  * A GGUF file is decoded: one prompt of PROMPT tokens in chunks of 512, then DECODE steps of
- * SEQUENCES sequences, each after a prompt of its own or all after a "shared" one. A folder is
- * encoded: batches of TEXTS texts of TOKENS tokens, with "int8" by 8-bit weights. Prints tokens or texts per second: the best
- * of several repetitions, since other load can only slow them down; with one thread seconds are
- * of processor time, which it disturbs least. RAG_SIMD chooses the instruction set.
+ * SEQUENCES sequences, each after a prompt of its own or all after a "shared" one; so is the folder
+ * of a decoder. The folder of an encoder is encoded: batches of TEXTS texts of TOKENS tokens, with "int8" by
+ * 8-bit weights. Prints tokens or texts per second: the best of several repetitions, since other load can only
+ * slow them down; with one thread seconds are of processor time, which it disturbs least. RAG_SIMD chooses the
+ * instruction set. With "cuda" for THREADS the first CUDA device computes, by the library RAG_CUDA_LIBRARY.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "engine/device_open.h"
 #include "engine/graph.h"
 #include "engine/kv.h"
 
@@ -61,7 +63,7 @@ bench_encode(const graph_device *device, const model *m, int tokens, int texts, 
 	vectors = malloc(sizeof(float) * (size_t) (texts * graph_encode_width(g)));
 	for (int i = 0; i < rows; i++)
 	{
-		ids[i] = 1000 + i * 7 % 20000;
+		ids[i] = (1000 + i * 7 % 20000) % model_get_config(m)->vocab_size;
 		positions[i] = i % tokens;
 	}
 	for (int i = 0; i <= texts; i++)
@@ -91,6 +93,7 @@ bench_encode(const graph_device *device, const model *m, int tokens, int texts, 
 typedef struct decoder
 {
 	graph	   *g;
+	int			vocab;
 	int			sequences;
 	int			stride;
 	int32_t    *tables;
@@ -116,7 +119,7 @@ step(decoder *d, int sequences, int from, int count, engine_error *error)
 
 	for (int i = 0; i < batch.rows; i++)
 	{
-		d->ids[i] = 100 + (from + i) * 13 % 30000;
+		d->ids[i] = (100 + (from + i) * 13 % 30000) % d->vocab;
 		d->positions[i] = from + i % count;
 	}
 	for (int s = 0; s < sequences; s++)
@@ -128,8 +131,23 @@ step(decoder *d, int sequences, int from, int count, engine_error *error)
 	return graph_decode(d->g, &batch, &outputs, error);
 }
 
+/* The prompt of one sequence, in chunks. */
 static bool
-bench_prompt(decoder *d, int prompt, engine_error *error)
+take_prompt(const decoder *d, int sequence, int prompt, engine_error *error)
+{
+	decoder		one = *d;
+
+	one.tables += (size_t) sequence * (size_t) d->stride;
+	for (int done = 0; done < prompt; done += 512)
+	{
+		if (!step(&one, 1, done, prompt - done < 512 ? prompt - done : 512, error))
+			return false;
+	}
+	return true;
+}
+
+static bool
+bench_prompt(const decoder *d, int prompt, engine_error *error)
 {
 	double		best = 0;
 
@@ -137,11 +155,8 @@ bench_prompt(decoder *d, int prompt, engine_error *error)
 	{
 		double		begin = now();
 
-		for (int done = 0; done < prompt; done += 512)
-		{
-			if (!step(d, 1, done, prompt - done < 512 ? prompt - done : 512, error))
-				return false;
-		}
+		if (!take_prompt(d, 0, prompt, error))
+			return false;
 		best = prompt / (now() - begin) > best ? prompt / (now() - begin) : best;
 	}
 	printf("prompt %d: %.1f tokens/s\n", prompt, best);
@@ -166,7 +181,7 @@ bench_decode(const graph_device *device, const model *m, int prompt, int count, 
 	static const sampler_params greedy = {.top_p = 1, .repetition_penalty = 1};
 	engine_error error;
 	int			length = prompt + count + 1;
-	decoder		d = {.sequences = sequences,
+	decoder		d = {.vocab = model_get_config(m)->vocab_size,.sequences = sequences,
 	.stride = (length + KV_BLOCK_SIZE - 1) / KV_BLOCK_SIZE};
 	graph_limits limits = {.max_rows = 512 > sequences ? 512 : sequences,
 	.max_sequences = sequences, .max_len = length, .kv_blocks = d.stride * sequences};
@@ -189,6 +204,11 @@ bench_decode(const graph_device *device, const model *m, int prompt, int count, 
 		d.params[i] = &greedy;
 	if (prompt > 0 && !bench_prompt(&d, prompt, &error))
 		return fail(&error);
+	for (int s = 1; s < sequences && !shared; s++)
+	{
+		if (!take_prompt(&d, s, prompt, &error))
+			return fail(&error);
+	}
 	for (int i = 0; i < REPETITIONS && count > 0; i++)
 	{
 		double		begin = now();
@@ -210,7 +230,10 @@ int
 main(int argc, char **argv)
 {
 	engine_error error;
-	graph_device device = {.ops = backend_cpu()};
+	engine_config config = {.device = ENGINE_DEVICE_CPU,.cuda_library = getenv("RAG_CUDA_LIBRARY")};
+	char		note[ENGINE_MESSAGE_SIZE];
+	void	   *library;
+	graph_device device;
 	backend_info info;
 	double		begin;
 	model	   *m;
@@ -221,13 +244,13 @@ main(int argc, char **argv)
 		fprintf(stderr, "usage: forward MODEL THREADS TOKENS COUNT [SEQUENCES]\n");
 		return 1;
 	}
-	if (atoi(argv[2]) == 1)
+	if (strcmp(argv[2], "cuda") == 0)
+		config.device = ENGINE_DEVICE_CUDA;
+	else if ((config.threads = atoi(argv[2])) == 1)
 		clock_used = CLOCK_PROCESS_CPUTIME_ID;
 	begin = now();
 	m = model_open(argv[1], &error);
-	device.device = m != NULL ?
-		device.ops->open(&(backend_config) {.threads = atoi(argv[2])}, &error) : NULL;
-	if (device.device == NULL)
+	if (m == NULL || !device_choose(&config, &device, &library, note, &error))
 		return fail(&error);
 	device.ops->info(device.device, &info);
 	printf("%s\n", info.device);
@@ -236,7 +259,7 @@ main(int argc, char **argv)
 	else
 		status = bench_decode(&device, m, atoi(argv[3]), atoi(argv[4]),
 							  argc > 5 ? atoi(argv[5]) : 1, argc > 6);
-	device.ops->close(device.device);
+	device_close(&device, library);
 	model_close(m);
 	printf("%.2f s in all\n", now() - begin);
 	return status;
