@@ -161,6 +161,7 @@ test_parts(backend_device *d, const char *order)
 	static const linear_case cases[] = {
 		{{TYPE_Q4_K, TYPE_Q4_K, TYPE_Q6_K}, {33, 16, 17}, 3, 256, EPILOGUE_NONE, true, false},
 		{{TYPE_F16, TYPE_Q8_0, TYPE_BF16}, {5, 16, 40}, 3, 64, EPILOGUE_GELU, true, true},
+		{{TYPE_F16, TYPE_Q8_0}, {16, 24}, 2, 64, EPILOGUE_GELU, true, false},
 		{{TYPE_F32, TYPE_BF16, TYPE_F16}, {15, 1, 16}, 3, 40, EPILOGUE_NONE, false, false},
 		{{TYPE_Q4_1, TYPE_Q4_1}, {64, 64}, 2, 576, EPILOGUE_NONE, false, false},
 	};
