@@ -160,6 +160,8 @@ merge_long(tokenizer_run *run, const char *piece, bpe_lookup lookup)
 	{
 		const bpe_symbol *a;
 
+		if (!tokenizer_run_goes_on(run))
+			return false;
 		c = run->heap[0];
 		run->heap[0] = run->heap[--run->n_heap];
 		sift_down(run->heap, run->n_heap, 0);

@@ -123,6 +123,7 @@ struct request
 	protocol_type type;
 	request_state state;
 	atomic_bool canceled;		/* while a job has it, which reads this */
+	const tokenizer *tokenizer; /* while it is prepared: the model's, or a view of it */
 	char	   *payload;		/* the strings below point into it */
 	size_t		length;
 	loaded_model *model;

@@ -120,8 +120,8 @@ fit_encoder(const loaded_model *m, sequence *s, engine_error *error)
 }
 
 static bool
-encode_with_prefix(const loaded_model *m, const char *prefix, const char *text, uint32_t length,
-				   sequence *s, engine_error *error)
+encode_with_prefix(const char *prefix, const char *text, uint32_t length, sequence *s,
+				   engine_error *error)
 {
 	size_t		head = strlen(prefix);
 	char	   *joined = NULL;
@@ -137,7 +137,7 @@ encode_with_prefix(const loaded_model *m, const char *prefix, const char *text, 
 		memcpy(joined, prefix, head);
 		memcpy(joined + head, text, length);
 	}
-	good = tokenizer_encode(m->tokenizer, joined ? joined : text, head + length, TOKENIZE_SPECIAL,
+	good = tokenizer_encode(s->owner->tokenizer, joined ? joined : text, head + length, TOKENIZE_SPECIAL,
 							&ids, &count, error);
 	free(joined);
 	return good && set_tokens(s, ids, count, error);
@@ -172,7 +172,7 @@ prepare_embed(request *r, protocol_reader *in, engine_error *error)
 		if (in->failed)
 			return wrong_frame(error);
 		if (!still_wanted(r, error) ||
-			!encode_with_prefix(m, prefix, text, length, &r->sequences[i], error) ||
+			!encode_with_prefix(prefix, text, length, &r->sequences[i], error) ||
 			!fit_encoder(m, &r->sequences[i], error))
 			return false;
 	}
@@ -207,7 +207,7 @@ prepare_rerank(request *r, protocol_reader *in, engine_error *error)
 		if (in->failed)
 			return wrong_frame(error);
 		if (!still_wanted(r, error) ||
-			!tokenizer_encode_pair(m->tokenizer, query, query_length, text, length,
+			!tokenizer_encode_pair(r->tokenizer, query, query_length, text, length,
 								   m->options.truncate ? m->info.max_model_len : 0, &ids,
 								   &s->types, &tokens, error) ||
 			!set_tokens(s, ids, tokens, error) || !fit_encoder(m, s, error))
@@ -226,7 +226,7 @@ prepare_count(request *r, protocol_reader *in, engine_error *error)
 
 	if (!protocol_finish_read(in))
 		return wrong_frame(error);
-	if (!tokenizer_encode(r->model->tokenizer, text, length, TOKENIZE_PLAIN, &ids, &count, error))
+	if (!tokenizer_encode(r->tokenizer, text, length, TOKENIZE_PLAIN, &ids, &count, error))
 		return false;
 	free(ids);
 	r->tokens = count;
@@ -331,7 +331,7 @@ encode_messages(request *r, const chat_message *messages, uint32_t count, engine
 	{
 		if (count != 1)
 			return wrong_frame(error);
-		if (!tokenizer_encode(m->tokenizer, messages[0].content, messages[0].length,
+		if (!tokenizer_encode(r->tokenizer, messages[0].content, messages[0].length,
 							  TOKENIZE_SPECIAL, &ids, &n, error))
 			return false;
 	}
@@ -343,7 +343,7 @@ encode_messages(request *r, const chat_message *messages, uint32_t count, engine
 				*error = m->chat_error;
 			return false;
 		}
-		if (!chat_encode(m->tokenizer, m->chat, messages, count, true, &ids, &n, error))
+		if (!chat_encode(r->tokenizer, m->chat, messages, count, true, &ids, &n, error))
 			return false;
 	}
 	return set_tokens(&r->sequences[0], ids, n, error);
@@ -409,8 +409,8 @@ prepare_generate(request *r, protocol_reader *in, engine_error *error)
 		start_sampler(s, &r->sampling, error);
 }
 
-bool
-request_prepare(request *r, engine_error *error)
+static bool
+prepare(request *r, engine_error *error)
 {
 	protocol_reader in = {.data = r->payload,.length = r->length};
 	protocol_model name;
@@ -435,4 +435,24 @@ request_prepare(request *r, engine_error *error)
 			return engine_fail(error, ENGINE_INTERNAL, "a request of type %d cannot be prepared",
 							   (int) r->type);
 	}
+}
+
+bool
+request_prepare(request *r, engine_error *error)
+{
+	tokenizer  *view;
+	bool		good;
+
+	r->tokenizer = r->model->tokenizer;
+	if (!request_needs_job(r))
+		return prepare(r, error);
+	/* the engine's thread may cancel it meanwhile */
+	view = tokenizer_view(r->model->tokenizer, &r->canceled, error);
+	if (view == NULL)
+		return false;
+	r->tokenizer = view;
+	good = prepare(r, error);
+	r->tokenizer = r->model->tokenizer;
+	tokenizer_view_free(view);
+	return good;
 }

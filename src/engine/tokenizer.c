@@ -19,6 +19,27 @@ check_text(const char *text, size_t length, engine_error *error)
 	return true;
 }
 
+tokenizer *
+tokenizer_view(const tokenizer *t, const atomic_bool *stop, engine_error *error)
+{
+	tokenizer  *view = malloc(sizeof(*view));
+
+	if (view == NULL)
+	{
+		engine_fail_memory(error, "a request");
+		return NULL;
+	}
+	*view = *t;
+	view->stop = stop;
+	return view;
+}
+
+void
+tokenizer_view_free(tokenizer *view)
+{
+	free(view);
+}
+
 /* Hands the ids over; an empty list is an array all the same. */
 static bool
 finish(tokenizer_run *run, bool done, int32_t **ids, size_t *count)

@@ -15,6 +15,8 @@
 #ifndef RAG_ENGINE_TOKENIZER_H
 #define RAG_ENGINE_TOKENIZER_H
 
+#include <stdatomic.h>
+
 #include "engine/model.h"
 
 typedef struct tokenizer tokenizer;
@@ -29,6 +31,12 @@ typedef enum tokenize_flags
 
 extern tokenizer *tokenizer_open(const model *m, engine_error *error);
 extern void tokenizer_close(tokenizer *t);
+/*
+ * The same tokenizer for calls that another thread may stop: soon after *stop is true they fail with
+ * ENGINE_CANCELED. It shares all with t, which must outlive it. NULL: no memory.
+ */
+extern tokenizer *tokenizer_view(const tokenizer *t, const atomic_bool *stop, engine_error *error);
+extern void tokenizer_view_free(tokenizer *view);
 extern int	tokenizer_vocab_size(const tokenizer *t);
 
 /* *ids is malloc'd for the caller to free (never NULL on success). Invalid UTF-8 is

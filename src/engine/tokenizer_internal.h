@@ -242,6 +242,7 @@ struct tokenizer
 	int32_t		bos;
 	int32_t		eos;
 	char	   *chat_template;
+	const atomic_bool *stop;	/* of a view; NULL: nobody stops its calls */
 };
 
 extern tokenizer *tokenizer_build(const tokenizer_source *s, engine_error *error);
@@ -295,6 +296,8 @@ struct tokenizer_run
 };
 
 extern void tokenizer_run_free(tokenizer_run *run);
+/* False when somebody wants the call to stop. */
+extern bool tokenizer_run_goes_on(const tokenizer_run *run);
 /* Appends the ids of a text without what surrounds it. */
 extern bool tokenizer_run_text(tokenizer_run *run, const char *text, size_t length, int flags);
 extern bool tokenizer_run_emit(tokenizer_run *run, int32_t id);

@@ -18,6 +18,15 @@ tokenizer_run_free(tokenizer_run *run)
 }
 
 bool
+tokenizer_run_goes_on(const tokenizer_run *run)
+{
+	const atomic_bool *stop = run->t->stop;
+
+	return stop == NULL || !atomic_load_explicit(stop, memory_order_relaxed) ||
+		engine_fail(run->error, ENGINE_CANCELED, "the request was canceled");
+}
+
+bool
 tokenizer_run_emit(tokenizer_run *run, int32_t id)
 {
 	return id_append(&run->ids, id) || engine_fail_memory(run->error, "the tokens of a text");
@@ -50,7 +59,7 @@ encode_pieces(tokenizer_run *run, const char *text, size_t length)
 
 	while (pretokenize_next(&c, &start, &end))
 	{
-		if (!run->t->encode_piece(run, text + start, end - start))
+		if (!tokenizer_run_goes_on(run) || !run->t->encode_piece(run, text + start, end - start))
 			return false;
 	}
 	return true;

@@ -470,6 +470,36 @@ test_loading(void)
 	drive_close(d);
 }
 
+/* What a request holds is free when its cancel has been taken, whatever state it is in. */
+static void
+test_cancel(void)
+{
+	drive	   *d = drive_open(&(engine_config) {.threads = 2,.max_num_batched_tokens = 32}, LLAMA, SMALL);
+	protocol_sampling s = drive_greedy(100);
+	const char *text = "the cat and the dog, the cat and the dog, the cat and the dog, the cat and the rain";
+	int			freed = 0;
+	int			held = 0;
+
+	for (int steps = 0; steps < 12; steps++)
+	{
+		uint64_t	id = (uint64_t) steps + 1;
+
+		/* in the middle of its prompt, at its end, behind it */
+		drive_generate(d, id, text, &s);
+		while (!d->answers[id].over && drive_statistic(d, "running") <= 0)
+			drive_step(d);
+		for (int i = 0; i < steps; i++)
+			drive_step(d);
+		held += drive_statistic(d, "kv_blocks_used") > 0;
+		drive_simple(d, PROTOCOL_CANCEL, id);
+		freed += drive_statistic(d, "kv_blocks_used") == 0 && engine_requests(d->engine) == 0;
+		free(d->answers[id].text);
+		memset(&d->answers[id], 0, sizeof(d->answers[id]));
+	}
+	ok(held == 12 && freed == 12, "a canceled request holds no block before the next step (%d of %d)", freed, held);
+	drive_close(d);
+}
+
 /* The engine is closed with everything under way. */
 static void
 test_close(void)
@@ -500,6 +530,7 @@ main(void)
 	test_preempted();
 	test_fair();
 	test_loading();
+	test_cancel();
 	test_close();
 	return tap_done();
 }

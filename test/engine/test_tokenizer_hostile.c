@@ -45,6 +45,29 @@ test_long_word(const char *name, const char *unit)
 	tokenizer_close(t);
 }
 
+/* A call through a view ends when its owner wants it to; the tokenizer itself goes on. */
+static void
+test_stopped(const char *name)
+{
+	tokenizer  *t = open_tiny(name);
+	atomic_bool stop = false;
+	tokenizer  *view = tokenizer_view(t, &stop, NULL);
+	engine_error error = {0};
+	int32_t    *ids = NULL;
+	size_t		count = 0;
+	bool		before;
+
+	before = tokenizer_encode(view, "the cat sat", 11, 0, &ids, &count, &error) && count > 0;
+	free(ids);
+	stop = true;
+	ok(before && !tokenizer_encode(view, "the cat sat", 11, 0, &ids, &count, &error) &&
+	   error.code == ENGINE_CANCELED && ids == NULL, "%s: a call is stopped", name);
+	ok(tokenizer_encode(t, "the cat sat", 11, 0, &ids, &count, &error), "%s: others are not", name);
+	free(ids);
+	tokenizer_view_free(view);
+	tokenizer_close(t);
+}
+
 typedef struct bad_tokenizer
 {
 	const char *text;
@@ -185,6 +208,8 @@ int
 main(void)
 {
 	test_invalid_text();
+	test_stopped("tiny_llama3");
+	test_stopped("tiny_unigram");
 	test_long_word("tiny_llama3", "a");
 	test_long_word("tiny_llama2", "ab");
 	test_long_word("tiny_bert_cased", "a");
