@@ -8,51 +8,16 @@ CREATE SCHEMA rag;
 COMMENT ON SCHEMA rag IS 'Models, administration and statistics of the extension rag';
 GRANT USAGE ON SCHEMA rag TO PUBLIC;
 
+-- The types of vectors. Where extension "vector" has brought them, rag's own functions take and
+-- return those; but not pgvector's.
+CREATE FUNCTION rag.vector_schema() RETURNS name AS 'MODULE_PATHNAME', 'rag_vector_schema' LANGUAGE C;
+SELECT pg_catalog.set_config('search_path', pg_catalog.concat_ws(', ', pg_catalog.quote_ident(pg_catalog.current_schema()),
+	pg_catalog.quote_ident(rag.vector_schema()), 'pg_temp'), true);
+
 DO $vector$
-DECLARE
-	place pg_catalog.name;
 BEGIN
-	-- Where extension "vector" is, it may be pgvector.
-	IF EXISTS (
-		SELECT FROM pg_catalog.pg_extension e
-		JOIN pg_catalog.pg_depend d ON d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass
-			AND d.refobjid OPERATOR(pg_catalog.=) e.oid
-			AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass
-			AND d.deptype OPERATOR(pg_catalog.=) 'e'
-		JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) d.objid
-		WHERE e.extname OPERATOR(pg_catalog.=) 'vector' AND p.probin OPERATOR(pg_catalog.!~) '(^|/)rag(\.so)?$')
-	THEN
-		RAISE EXCEPTION 'extension "rag" cannot be created beside pgvector'
-			USING ERRCODE = 'duplicate_object',
-				  DETAIL = 'Extension "vector" of this database is pgvector; both define the type vector, its operators and the access method hnsw.',
-				  HINT = 'Move this database to rag''s own extension "vector": run "make install-vector" of rag, then ALTER EXTENSION vector UPDATE TO ''rag''. Or use another database.';
-	END IF;
-
-	SELECT n.nspname INTO place
-	FROM pg_catalog.pg_extension e
-	JOIN pg_catalog.pg_depend d ON d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass
-		AND d.refobjid OPERATOR(pg_catalog.=) e.oid
-		AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_type'::pg_catalog.regclass
-		AND d.deptype OPERATOR(pg_catalog.=) 'e'
-	JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) d.objid AND t.typname OPERATOR(pg_catalog.=) 'vector'
-	JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) t.typnamespace
-	WHERE e.extname OPERATOR(pg_catalog.=) 'vector';
-	IF FOUND THEN
-		-- rag's own functions take and return what is there
-		PERFORM pg_catalog.set_config('search_path',
-			pg_catalog.format('%I, %I, pg_temp', pg_catalog.current_schema(), place), true);
+	IF rag.vector_schema() IS NOT NULL THEN
 		RETURN;
-	END IF;
-
-	IF EXISTS (
-		SELECT FROM pg_catalog.pg_type t
-		JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) t.typnamespace
-		WHERE t.typname OPERATOR(pg_catalog.=) 'vector' AND n.nspname OPERATOR(pg_catalog.=) pg_catalog.current_schema())
-	THEN
-		RAISE EXCEPTION 'type "vector" already exists in schema "%"', pg_catalog.current_schema()
-			USING ERRCODE = 'duplicate_object',
-				  DETAIL = 'Extension "rag" brings a type of this name.',
-				  HINT = 'Drop or rename that type, or choose another schema: CREATE EXTENSION rag SCHEMA ...';
 	END IF;
 
 	EXECUTE $objects$
@@ -60,6 +25,8 @@ BEGIN
 $objects$;
 END
 $vector$;
+
+DROP FUNCTION rag.vector_schema();
 
 -- ===========================================================================
 -- Which of the extensions rag and vector the types belong to

@@ -14,57 +14,119 @@
 #include "catalog/indexing.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_extension.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_namespace.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
+#include "port.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
 #include "rag.h"
 
-/* The namespace of a type, if it has the name of the types' first; InvalidOid: it has not. */
-static Oid
-NamespaceOfVector(Oid type)
-{
-	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
-	Oid			namespace = InvalidOid;
+/* What is looked for among the members of an extension; true: this is it. */
+typedef bool (*MemberTest) (HeapTuple tuple);
 
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for type %u", type);
-	if (strcmp(NameStr(((Form_pg_type) GETSTRUCT(tuple))->typname), "vector") == 0)
-		namespace = ((Form_pg_type) GETSTRUCT(tuple))->typnamespace;
-	ReleaseSysCache(tuple);
-	return namespace;
-}
-
-/* Where the types are that are members of an extension; InvalidOid: it has none. */
+/* Is there a member of this class for which the test holds? Then its namespace, else InvalidOid. */
 static Oid
-NamespaceOfTypes(Oid extension)
+FindMember(Oid extension, Oid class, int cache, AttrNumber namespace, MemberTest test)
 {
 	Relation	depend = table_open(DependRelationId, AccessShareLock);
 	ScanKeyData keys[2];
 	SysScanDesc scan;
-	HeapTuple	tuple;
-	Oid			namespace = InvalidOid;
+	HeapTuple	link;
+	Oid			found = InvalidOid;
 
 	ScanKeyInit(&keys[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(ExtensionRelationId));
 	ScanKeyInit(&keys[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(extension));
 	scan = systable_beginscan(depend, DependReferenceIndexId, true, NULL, 2, keys);
-	while (!OidIsValid(namespace) && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	while (!OidIsValid(found) && HeapTupleIsValid(link = systable_getnext(scan)))
 	{
-		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(link);
+		HeapTuple	tuple;
+		bool		isnull;
 
-		if (form->deptype == DEPENDENCY_EXTENSION && form->classid == TypeRelationId)
-			namespace = NamespaceOfVector(form->objid);
+		if (form->deptype != DEPENDENCY_EXTENSION || form->classid != class)
+			continue;
+		tuple = SearchSysCache1(cache, ObjectIdGetDatum(form->objid));
+		if (!HeapTupleIsValid(tuple))
+			elog(ERROR, "cache lookup failed for member %u of an extension", form->objid);
+		if (test(tuple))
+			found = DatumGetObjectId(SysCacheGetAttr(cache, tuple, namespace, &isnull));
+		ReleaseSysCache(tuple);
 	}
 	systable_endscan(scan);
 	table_close(depend, AccessShareLock);
-	return namespace;
+	return found;
+}
+
+static bool
+IsVector(HeapTuple type)
+{
+	return strcmp(NameStr(((Form_pg_type) GETSTRUCT(type))->typname), "vector") == 0;
+}
+
+/* Is it a C function of a library other than this one? */
+static bool
+IsForeign(HeapTuple function)
+{
+	bool		isnull;
+	Datum		library = SysCacheGetAttr(PROCOID, function, Anum_pg_proc_probin, &isnull);
+	const char *path;
+	const char *name;
+
+	if (isnull)
+		return false;
+	path = TextDatumGetCString(library);
+	name = last_dir_separator(path) == NULL ? path : last_dir_separator(path) + 1;
+	return strcmp(name, "rag") != 0 && strcmp(name, "rag" DLSUFFIX) != 0;
+}
+
+/* Where the types are that are members of an extension; InvalidOid: it has none. */
+static Oid
+NamespaceOfTypes(Oid extension)
+{
+	return FindMember(extension, TypeRelationId, TYPEOID, Anum_pg_type_typnamespace, IsVector);
+}
+
+/* The schema of the types of extension "vector"; NULL: rag is to create them. Called once, by
+ * rag's script before it creates anything. */
+PG_FUNCTION_INFO_V1(rag_vector_schema);
+Datum
+rag_vector_schema(PG_FUNCTION_ARGS)
+{
+	Oid			vector = get_extension_oid("vector", true);
+	List	   *path = fetch_search_path(false);
+	Oid			namespace;
+
+	if (OidIsValid(vector) && OidIsValid(FindMember(vector, ProcedureRelationId, PROCOID,
+													Anum_pg_proc_pronamespace, IsForeign)))
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("extension \"rag\" cannot be created beside pgvector"),
+				 errdetail("Extension \"vector\" of this database is pgvector; both define the type "
+						   "vector, its operators and the access method hnsw."),
+				 errhint("Use another database, or move this one in place: run \"make install-vector\" "
+						 "of rag, then ALTER EXTENSION vector UPDATE TO 'rag'.")));
+	namespace = OidIsValid(vector) ? NamespaceOfTypes(vector) : InvalidOid;
+	if (OidIsValid(namespace))
+		PG_RETURN_DATUM(DirectFunctionCall1(namein, CStringGetDatum(get_namespace_name(namespace))));
+	if (path != NIL && OidIsValid(GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("vector"),
+												  ObjectIdGetDatum(linitial_oid(path)))))
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("type \"vector\" already exists in schema \"%s\"",
+						get_namespace_name(linitial_oid(path))),
+				 errdetail("Extension \"rag\" brings a type of this name."),
+				 errhint("Drop or rename that type, or choose another schema: CREATE EXTENSION rag SCHEMA ...")));
+	PG_RETURN_NULL();
 }
 
 static void
