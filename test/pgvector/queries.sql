@@ -1,7 +1,7 @@
 -- What the application reads: the same answers before and after its database is moved.
 \pset pager off
 SET enable_indexscan = off;
-SELECT md5(string_agg(i::text, ',' ORDER BY id)) FROM app.item i;
+SELECT md5(string_agg(ROW(id, topic, v, h, s, b, round(norm::numeric, 9))::text, ',' ORDER BY id)) FROM app.item i;
 SELECT md5(string_agg(md5(vector_send(v) || halfvec_send(h) || sparsevec_send(s)), '' ORDER BY id)) FROM app.item;
 SELECT md5(string_agg(id || ' ' || v::text, ',' ORDER BY id)) FROM app.part;
 SELECT md5(string_agg(id || ' ' || v::text, ',' ORDER BY id)) FROM app.unlogged;

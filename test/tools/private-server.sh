@@ -67,13 +67,16 @@ rag_server_copy()
 	export PG_CONFIG=$dir/server/bin/pg_config
 }
 
+# RAG_CFLAGS stands for the flags that the server was compiled with, which this compiler may not know.
 rag_stage()
 {
 	local dir=$1
 	mkdir -p "$dir/stage"
 	rag_server_copy "$dir"
-	make -s -C "$RAG_TOP" -j"$(nproc)" all PG_CONFIG="$(rag_pg_config)" &&
+	make -s -C "$RAG_TOP" -j"$(nproc)" all PG_CONFIG="$(rag_pg_config)" \
+		${RAG_CFLAGS:+"CFLAGS=$RAG_CFLAGS"} &&
 		make -s -C "$RAG_TOP" install-vector PG_CONFIG="$(rag_pg_config)" DESTDIR="$dir/stage" \
+			${RAG_CFLAGS:+"CFLAGS=$RAG_CFLAGS"} \
 			>"$dir/install.log" || return 1
 	chmod -R go+rX "$dir/stage"
 	[ ! -d "$dir/server" ] || cp -r "$dir/stage$dir/server/." "$dir/server/"
