@@ -324,34 +324,45 @@ WorstLink(HnswStore *store, HnswNode from, int level, HnswQueue *links)
 	return farthest != HNSW_NO_NODE ? farthest : last_resort;
 }
 
-bool
-GraphLinkFrom(HnswStore *store, HnswNode from, int level, HnswCandidate to, bool must)
+/* The slot for a link to be put into: that of the link to drop, or a free one, which is
+ * HNSW_NO_NODE. false: the node is gone, or does without the link, unless it must be there. */
+static bool
+ChooseSlot(HnswStore *store, HnswNode from, int level, HnswCandidate to, bool must, HnswNode *old)
 {
 	HnswCandidate items[HNSW_MAX_LINKS + 1];
 	HnswQueue	links = {.items = items, .room = lengthof(items)};
 
+	links.count = store->methods->links(store, from, level, items);
+	*old = HNSW_NO_NODE;
+	if (links.count == 0)
+		return false;
+	if (links.count < HnswLevelLinks(store->m, level))
+		return true;
+	if (!store->keeps_distances)
+	{
+		const void *value = store->methods->value(store, from);
+
+		if (value == NULL)
+			return false;
+		MeasureLinks(store, value, &links);
+	}
+	if (!must)
+		items[links.count++] = to;
+	*old = WorstLink(store, from, level, &links);
+	return *old != to.node;
+}
+
+bool
+GraphLinkFrom(HnswStore *store, HnswNode from, int level, HnswCandidate to, bool must)
+{
 	while (!store->methods->add_link(store, from, level, to))
 	{
-		HnswNode	worst;
+		HnswNode	old;
 
 		CHECK_FOR_INTERRUPTS();
-		links.count = store->methods->links(store, from, level, items);
-		if (links.count == 0)
-			return false;		/* the node has gone */
-		if (!store->keeps_distances)
-		{
-			const void *value = store->methods->value(store, from);
-
-			if (value == NULL)
-				return false;
-			MeasureLinks(store, value, &links);
-		}
-		if (!must)
-			items[links.count++] = to;
-		worst = WorstLink(store, from, level, &links);
-		if (worst == to.node)
+		if (!ChooseSlot(store, from, level, to, must, &old))
 			return false;
-		if (store->methods->replace_link(store, from, level, worst, to))
+		if (old != HNSW_NO_NODE && store->methods->replace_link(store, from, level, old, to))
 			return true;
 	}
 	return true;
@@ -384,6 +395,49 @@ LinkFromAny(HnswStore *store, HnswNode node, int level, const HnswInsertion *ins
 	}
 }
 
+/* Links the new node from its neighbours by as few changes of pages as will do; is there
+ * any such link now? */
+static bool
+LinkTogether(HnswStore *store, HnswNode node, int level, const HnswQueue *links)
+{
+	HnswLinkChange changes[HNSW_MAX_LINKS];
+	int			count = 0;
+	bool		linked = false;
+
+	for (int i = 0; i < links->count; i++)
+	{
+		HnswLinkChange change = {
+			.from = links->items[i].node,
+			.level = level,
+			.to = {.node = node, .distance = links->items[i].distance}
+		};
+
+		/* a node without any links may be the only other one */
+		if (ChooseSlot(store, change.from, level, change.to, false, &change.old) ||
+			change.old == HNSW_NO_NODE)
+			changes[count++] = change;
+	}
+	store->methods->change_links(store, changes, count);
+	/* the links of some may have changed since they were looked at */
+	for (int i = 0; i < count; i++)
+		linked |= changes[i].done || GraphLinkFrom(store, changes[i].from, level, changes[i].to, false);
+	return linked;
+}
+
+static bool
+LinkEach(HnswStore *store, HnswNode node, int level, const HnswQueue *links)
+{
+	bool		linked = false;
+
+	for (int i = 0; i < links->count; i++)
+	{
+		HnswCandidate to = {.node = node, .distance = links->items[i].distance};
+
+		linked |= GraphLinkFrom(store, links->items[i].node, level, to, false);
+	}
+	return linked;
+}
+
 /* Links the new node from its neighbours. */
 static void
 Connect(HnswStore *store, HnswNode node, const HnswInsertion *insertion)
@@ -391,14 +445,10 @@ Connect(HnswStore *store, HnswNode node, const HnswInsertion *insertion)
 	for (int level = 0; level <= insertion->level; level++)
 	{
 		const HnswQueue *links = &insertion->links[level];
-		bool		linked = false;
+		bool		linked = store->methods->change_links == NULL
+			? LinkEach(store, node, level, links)
+			: LinkTogether(store, node, level, links);
 
-		for (int i = 0; i < links->count; i++)
-		{
-			HnswCandidate to = {.node = node, .distance = links->items[i].distance};
-
-			linked |= GraphLinkFrom(store, links->items[i].node, level, to, false);
-		}
 		if (!linked)
 			LinkFromAny(store, node, level, insertion);
 	}

@@ -168,6 +168,16 @@ extern HnswInterval HnswRefine(const HnswSupport *support, const HnswForm *query
 typedef struct HnswStore HnswStore;
 typedef struct HnswInsertion HnswInsertion;
 
+/* A link to put into a slot of a node: into a free one, or in the place of another link. */
+typedef struct HnswLinkChange
+{
+	HnswNode	from;
+	int			level;
+	HnswNode	old;			/* HNSW_NO_NODE: a free slot */
+	HnswCandidate to;
+	bool		done;			/* is it there now? */
+} HnswLinkChange;
+
 typedef struct HnswStoreMethods
 {
 	/* Fills distance and state of n candidates for the query. */
@@ -195,6 +205,9 @@ typedef struct HnswStoreMethods
 	/* Puts a link in the place of another one; false when that one is not there. */
 	bool		(*replace_link) (HnswStore *store, HnswNode from, int level, HnswNode old,
 								 HnswCandidate to);
+
+	/* Several of both at once, which costs less than one by one; or the method is NULL. */
+	void		(*change_links) (HnswStore *store, HnswLinkChange *changes, int n);
 
 	/* Drops the links that are in a set and puts those of the list into free slots, as
 	 * far as they go. */

@@ -260,12 +260,28 @@ FindLink(const HnswNode *links, int max, HnswNode node)
 	return -1;
 }
 
-/* Puts a link into the slot that holds old, unless it is there already. */
-static bool
-PutLink(PageStore *store, HnswNode from, int level, HnswNode old, HnswNode to)
+/* The slot that the new link goes into; -1 when it has none, or is there already, which
+ * makes it done. */
+static int
+SlotFor(PageStore *store, const HnswLinksTuple *tuple, HnswLinkChange *change)
 {
-	int			max = HnswLevelLinks(store->base.m, level);
-	int			start = HnswLinkStart(store->base.m, level);
+	int			max = HnswLevelLinks(store->base.m, change->level);
+	int			start = HnswLinkStart(store->base.m, change->level);
+	int			slot;
+
+	if (change->level > tuple->level)
+		return -1;
+	change->done = FindLink(tuple->links + start, max, change->to.node) >= 0;
+	if (change->done)
+		return -1;
+	slot = FindLink(tuple->links + start, max, change->old);
+	return slot < 0 ? -1 : start + slot;
+}
+
+static bool
+PutLink(PageStore *store, HnswNode from, int level, HnswNode old, HnswCandidate to)
+{
+	HnswLinkChange change = {.from = from, .level = level, .old = old, .to = to};
 	Buffer		buffer;
 	HnswEdit	edit;
 	HnswLinksTuple *tuple = LockLinks(store, from, &buffer);
@@ -273,35 +289,131 @@ PutLink(PageStore *store, HnswNode from, int level, HnswNode old, HnswNode to)
 
 	if (tuple == NULL)
 		return false;
-	if (level > tuple->level || FindLink(tuple->links + start, max, to) >= 0)
-	{
-		bool		there = level <= tuple->level;
-
-		UnlockReleaseBuffer(buffer);
-		return there;
-	}
-	slot = FindLink(tuple->links + start, max, old);
+	slot = SlotFor(store, tuple, &change);
 	if (slot < 0)
 	{
 		UnlockReleaseBuffer(buffer);
-		return false;
+		return change.done;
 	}
 	HnswEditBegin(&edit, store->index, store->base.building);
-	EditLinks(&edit, buffer, tuple)->links[start + slot] = to;
+	EditLinks(&edit, buffer, tuple)->links[slot] = to.node;
 	HnswEditEnd(&edit);
 	return true;
 }
 
+/* ---- several links at once ---- */
+
+typedef struct PlacedChange
+{
+	ItemPointerData at;			/* of the links to change */
+	HnswLinkChange *change;
+} PlacedChange;
+
+static int
+ComparePlaces(const void *a, const void *b)
+{
+	return ItemPointerCompare(unconstify(ItemPointerData *, &((const PlacedChange *) a)->at),
+							  unconstify(ItemPointerData *, &((const PlacedChange *) b)->at));
+}
+
+/* Makes those changes of a locked page that still can be made; is the page in the edit now? */
+static bool
+ChangePage(PageStore *store, HnswEdit *edit, Buffer buffer, const PlacedChange *places, int n)
+{
+	bool		changed = false;
+
+	for (int i = 0; i < n; i++)
+	{
+		HnswLinkChange *change = places[i].change;
+		Page		page = changed ? HnswEditPage(edit, buffer) : BufferGetPage(buffer);
+		HnswLinksTuple *tuple = HnswPageGetLinks(page, ItemPointerGetOffsetNumber(&places[i].at),
+												 change->from, store->base.m);
+		int			slot = tuple == NULL ? -1 : SlotFor(store, tuple, change);
+
+		if (slot < 0)
+			continue;
+		if (!changed)
+			tuple = EditLinks(edit, buffer, tuple);
+		tuple->links[slot] = change->to.node;
+		change->done = true;
+		changed = true;
+	}
+	return changed;
+}
+
+static int
+SamePage(const PlacedChange *places, int n)
+{
+	int			same = 1;
+
+	while (same < n && ItemPointerGetBlockNumber(&places[same].at) ==
+		   ItemPointerGetBlockNumber(&places[0].at))
+		same++;
+	return same;
+}
+
+/*
+ * The first of the changes, of as many pages as one WAL record can hold; how many. Pages are
+ * locked in the order of their blocks.
+ */
+static int
+ChangePages(PageStore *store, const PlacedChange *places, int n)
+{
+	int			done = 0;
+	HnswEdit	edit;
+
+	HnswEditBegin(&edit, store->index, store->base.building);
+	while (done < n && edit.count < MAX_GENERIC_XLOG_PAGES)
+	{
+		int			same = SamePage(places + done, n - done);
+		BlockNumber block = ItemPointerGetBlockNumber(&places[done].at);
+
+		if (HnswBlockExists(store, block))
+		{
+			Buffer		buffer = ReadBuffer(store->index, block);
+
+			LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+			if (!ChangePage(store, &edit, buffer, places + done, same))
+				UnlockReleaseBuffer(buffer);
+		}
+		done += same;
+	}
+	HnswEditEnd(&edit);
+	return done;
+}
+
+void
+HnswPageChangeLinks(HnswStore *base, HnswLinkChange *changes, int n)
+{
+	PageStore  *store = (PageStore *) base;
+	PlacedChange places[HNSW_MAX_LINKS];
+	int			count = 0;
+
+	Assert(n <= HNSW_MAX_LINKS);
+	for (int i = 0; i < n; i++)
+	{
+		changes[i].done = false;
+		places[count].change = &changes[i];
+		if (HnswLinksPlace(store, changes[i].from, &places[count].at))
+			count++;
+	}
+	qsort(places, count, sizeof(PlacedChange), ComparePlaces);
+	for (int done = 0; done < count;)
+		done += ChangePages(store, places + done, count - done);
+}
+
+/* ---- one link ---- */
+
 bool
 HnswPageAddLink(HnswStore *base, HnswNode from, int level, HnswCandidate to)
 {
-	return PutLink((PageStore *) base, from, level, HNSW_NO_NODE, to.node);
+	return PutLink((PageStore *) base, from, level, HNSW_NO_NODE, to);
 }
 
 bool
 HnswPageReplaceLink(HnswStore *base, HnswNode from, int level, HnswNode old, HnswCandidate to)
 {
-	return PutLink((PageStore *) base, from, level, old, to.node);
+	return PutLink((PageStore *) base, from, level, old, to);
 }
 
 static bool

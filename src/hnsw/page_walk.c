@@ -247,6 +247,28 @@ HnswPageDistances(HnswStore *base, const HnswForm *query, HnswCandidate *candida
 		MeasureHop((PageStore *) base, query, candidates + i, Min(n - i, HNSW_MAX_LINKS));
 }
 
+Size
+HnswGlimpseValue(PageStore *store, HnswNode node)
+{
+	Glimpse		glimpse;
+	Size		size;
+	const void *value;
+	void	   *copy = HnswValueRoom(store);
+
+	if (store->peek.memo == NULL ||
+		!HnswLookBegin(&store->peek, HnswRefBlock(node), &glimpse.look))
+		return 0;
+	glimpse.tuple = NodeAt(&glimpse.look, node, &glimpse.length);
+	value = ValueAt(node, &glimpse, &size);
+	if (value == NULL)
+		return 0;
+	memcpy(copy, value, size);
+	if (!HnswLookEnd(&store->peek, &glimpse.look) ||
+		!HnswIsStored(store->base.support, copy, size))
+		return 0;
+	return size;
+}
+
 /* ---- links ---- */
 
 /* Those of one level; their number. The tuple is large enough for its level. */

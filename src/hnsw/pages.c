@@ -227,7 +227,9 @@ HnswEditPage(HnswEdit *edit, Buffer buffer)
 void
 HnswEditEnd(HnswEdit *edit)
 {
-	if (edit->record != NULL)
+	if (edit->record != NULL && edit->count == 0)
+		GenericXLogAbort(edit->record);
+	else if (edit->record != NULL)
 		GenericXLogFinish(edit->record);
 	else
 	{

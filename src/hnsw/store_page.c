@@ -108,13 +108,37 @@ HnswLockedValue(PageStore *store, HnswNode node, HnswNodeTuple *tuple)
 	return HnswIsStored(support, value, tuple->value_size) ? value : NULL;
 }
 
+/* The value and its size, in HnswValueRoom or on a page that is then locked. */
+static const void *
+FindValue(PageStore *store, HnswNode node, Size *size, Buffer *buffer)
+{
+	HnswNodeTuple *tuple;
+	const void *value;
+
+	*buffer = InvalidBuffer;
+	*size = HnswGlimpseValue(store, node);
+	if (*size > 0)
+		return HnswValueRoom(store);
+	tuple = HnswLockNode(store, node, BUFFER_LOCK_SHARE, buffer);
+	if (tuple == NULL)
+	{
+		*buffer = InvalidBuffer;
+		return NULL;
+	}
+	HnswPeekRemember(&store->peek, HnswRefBlock(node), *buffer);
+	value = HnswLockedValue(store, node, tuple);
+	*size = tuple->value_size;
+	return value;
+}
+
 static const void *
 PageValue(HnswStore *base, HnswNode node)
 {
 	PageStore  *store = (PageStore *) base;
 	bool		found;
 	ValueEntry *entry;
-	HnswNodeTuple *tuple;
+	const void *value;
+	Size		size;
 	Buffer		buffer;
 
 	if (store->value_map == NULL)
@@ -126,16 +150,11 @@ PageValue(HnswStore *base, HnswNode node)
 	if (found)
 		return entry->value;
 	entry->value = NULL;
-	tuple = HnswLockNode(store, node, BUFFER_LOCK_SHARE, &buffer);
-	if (tuple != NULL)
-	{
-		const void *value = HnswLockedValue(store, node, tuple);
-
-		if (value != NULL)
-			entry->value = memcpy(MemoryContextAlloc(store->values, tuple->value_size), value,
-								  tuple->value_size);
+	value = FindValue(store, node, &size, &buffer);
+	if (value != NULL)
+		entry->value = memcpy(MemoryContextAlloc(store->values, size), value, size);
+	if (buffer != InvalidBuffer)
 		UnlockReleaseBuffer(buffer);
-	}
 	return entry->value;
 }
 
@@ -229,6 +248,7 @@ static const HnswStoreMethods page_methods = {
 	.add_row = PageAddRow,
 	.add_link = HnswPageAddLink,
 	.replace_link = HnswPageReplaceLink,
+	.change_links = HnswPageChangeLinks,
 	.repair_links = HnswPageRepairLinks,
 };
 

@@ -43,11 +43,14 @@ extern HnswNode HnswPageAddNode(HnswStore *base, const HnswInsertion *insertion)
 extern bool HnswPageAddLink(HnswStore *base, HnswNode from, int level, HnswCandidate to);
 extern bool HnswPageReplaceLink(HnswStore *base, HnswNode from, int level, HnswNode old,
 								HnswCandidate to);
+extern void HnswPageChangeLinks(HnswStore *base, HnswLinkChange *changes, int n);
 extern void HnswPageRepairLinks(HnswStore *base, HnswNode from, int level, const HnswNodeSet *deleted,
 								const HnswQueue *added);
 
 /* page_walk.c: what a walk reads */
 extern void HnswPageDistances(HnswStore *base, const HnswForm *query, HnswCandidate *candidates, int n);
+/* Copies a value that a look tells whole into HnswValueRoom; its size, or 0. */
+extern Size HnswGlimpseValue(PageStore *store, HnswNode node);
 /* Where the links of a node are; false when it is gone. */
 extern bool HnswLinksPlace(PageStore *store, HnswNode node, ItemPointerData *at);
 extern int	HnswPageLinks(HnswStore *base, HnswNode node, int level, HnswCandidate *links);
