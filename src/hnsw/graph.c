@@ -161,8 +161,11 @@ GraphSearchDrain(HnswSearch *search)
 static bool
 IsCovered(HnswStore *store, const HnswCandidate *candidate, const HnswQueue *chosen)
 {
-	const void *value = store->methods->value(store, candidate->node);
+	const void *value;
 
+	if (store->methods->covered != NULL)
+		return store->methods->covered(store, candidate, chosen->items, chosen->count);
+	value = store->methods->value(store, candidate->node);
 	if (value == NULL)
 		return true;
 	for (int i = 0; i < chosen->count; i++)

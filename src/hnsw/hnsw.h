@@ -193,6 +193,11 @@ typedef struct HnswStoreMethods
 	/* What follows the value in HnswForm, if value() does not have it; or the method is NULL. */
 	const void *(*fine) (HnswStore *store, HnswNode node);
 
+	/* Is the candidate no farther from one of n others than its own distance? NULL: by
+	 * their values. */
+	bool		(*covered) (HnswStore *store, const HnswCandidate *candidate,
+							const HnswCandidate *others, int n);
+
 	/* A new node with its links; nothing links to it yet. */
 	HnswNode	(*add_node) (HnswStore *store, const HnswInsertion *insertion);
 

@@ -57,6 +57,7 @@ typedef struct MemoryStore
 	HnswMemoryGraph *graph;
 	char	   *area;
 	HnswNodeSet visited;
+	Size		value_start;	/* of a value that lies in its node */
 	Size		reserved;		/* of the insertion under way */
 } MemoryStore;
 
@@ -74,10 +75,15 @@ NodeOf(const MemoryStore *store, HnswNode node)
 	return (MemoryNode *) (store->area + node * store->graph->node_size);
 }
 
+/* Codes are of one size, so all of them are in their nodes, whose heads need not be read. */
 static inline const void *
 ValueOf(const MemoryStore *store, HnswNode node)
 {
-	return store->area + NodeOf(store, node)->value;
+	MemoryNode *at = NodeOf(store, node);
+
+	return store->base.support->codes != NULL
+		? (char *) at + store->value_start
+		: store->area + at->value;
 }
 
 static inline Size
@@ -197,13 +203,11 @@ EstimateCodes(const MemoryStore *store, const code_query *query, HnswCandidate *
 {
 	const code_head *heads[HNSW_MAX_LINKS];
 	float		distances[HNSW_MAX_LINKS];
-	Size		value = sizeof(MemoryNode) + LinksSize(store->base.m, 0);
 
 	if (n <= 0)
 		return;
-	/* codes are of one size, so all are in their nodes */
 	for (int i = 0; i < n; i++)
-		heads[i] = (const code_head *) ((const char *) NodeOf(store, candidates[i].node) + value);
+		heads[i] = ValueOf(store, candidates[i].node);
 	code_estimate_many(query, n, heads, distances);
 	for (int i = 0; i < n; i++)
 		candidates[i].distance = distances[i];
@@ -255,6 +259,20 @@ InitLinks(MemoryLinks *list, const HnswQueue *chosen, int room)
 						   i < chosen->count ? PackLink(chosen->items[i].node, chosen->items[i].distance) : 0);
 }
 
+static bool
+MemoryCovered(HnswStore *base, const HnswCandidate *candidate, const HnswCandidate *others, int n)
+{
+	MemoryStore *store = (MemoryStore *) base;
+	const void *value = ValueOf(store, candidate->node);
+
+	for (int i = 0; i < n; i++)
+	{
+		if (HnswDistance(base->support, value, ValueOf(store, others[i].node)) <= candidate->distance)
+			return true;
+	}
+	return false;
+}
+
 static HnswNode
 MemoryAddNode(HnswStore *base, const HnswInsertion *insertion)
 {
@@ -267,7 +285,7 @@ MemoryAddNode(HnswStore *base, const HnswInsertion *insertion)
 	node->name = HNSW_NO_NODE;
 	node->upper = extra;
 	node->value = inside
-		? (Size) ((char *) (node + 1) - store->area) + LinksSize(base->m, 0)
+		? (Size) ((char *) node - store->area) + store->value_start
 		: extra + insertion->level * LinksSize(base->m, 1);
 	node->rows = 0;
 	node->value_size = insertion->form.size;
@@ -365,6 +383,7 @@ static const HnswStoreMethods memory_methods = {
 	.distances = MemoryDistances,
 	.links = MemoryReadLinks,
 	.value = MemoryValue,
+	.covered = MemoryCovered,
 	.add_node = MemoryAddNode,
 	.add_row = MemoryAddRow,
 	.add_link = MemoryAddLink,
@@ -415,6 +434,7 @@ HnswMemoryStore(HnswMemoryGraph *graph, const HnswSupport *support, int m, int e
 	store->base.entry = HNSW_NO_NODE;
 	store->graph = graph;
 	store->area = AreaOf(graph);
+	store->value_start = sizeof(MemoryNode) + LinksSize(m, 0);
 	HnswNodeSetInitDense(&store->visited, context);
 	return &store->base;
 }

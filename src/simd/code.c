@@ -40,12 +40,16 @@
 
 struct code_space
 {
+	const code_kernels *kernels;
 	code_metric metric;
 	size_t		dimensions;
 	size_t		padded;			/* a multiple of eight */
 	size_t		part;			/* the largest power of two within dimensions */
 	int			parts;			/* 2 overlapping ones unless that is all of it */
-	double		factor;			/* makes the transform of a part orthonormal */
+	double		part_factor;	/* makes the transform of a part orthonormal */
+	double		constant;		/* of an estimate, beside the terms */
+	double		factor;			/* of the scales and the integer product */
+	float		lowest;			/* there is no lesser distance */
 	double		rounding;		/* relative, of all that is computed in double */
 	double		centre_squares;
 	double	   *rotated_centre;
@@ -57,9 +61,6 @@ struct code_query
 {
 	const code_space *space;
 	code_head	head;
-	double		constant;		/* of an estimate, beside the terms */
-	double		factor;			/* of the scale and the integer product */
-	float		lowest;			/* there is no lesser distance */
 	double		length;			/* of values */
 	double		offset;			/* the head's, not rounded */
 	int32_t		steps_sum;
@@ -69,12 +70,6 @@ struct code_query
 	uint8_t    *code;
 	uint8_t    *fine;
 };
-
-static inline const code_kernels *
-kernels(void)
-{
-	return code_kernels_for(simd_current());
-}
 
 static size_t
 padded(size_t dimensions)
@@ -133,7 +128,7 @@ rotate(const code_space *space, double *x)
 		{
 			size_t		start = part == 0 ? 0 : space->dimensions - space->part;
 
-			kernels()->hadamard(x + start, signs, space->part, space->factor);
+			space->kernels->hadamard(x + start, signs, space->part, space->part_factor);
 			signs += space->part;
 		}
 	}
@@ -161,14 +156,18 @@ code_space_init(void *memory, code_metric metric, size_t dimensions, const float
 {
 	code_space *space = memory;
 
+	space->kernels = code_kernels_for(simd_current());
 	space->metric = metric;
+	space->constant = 0;
+	space->factor = 2;
+	space->lowest = 0;
 	space->dimensions = dimensions;
 	space->padded = padded(dimensions);
 	space->part = 1;
 	while (space->part * 2 <= dimensions)
 		space->part *= 2;
 	space->parts = space->part == dimensions ? 1 : 2;
-	space->factor = 1 / sqrt((double) space->part);
+	space->part_factor = 1 / sqrt((double) space->part);
 	space->rotated_centre = (double *) (space + 1);
 	space->centre = (float *) (space->rotated_centre + space->padded);
 	space->signs = (int8_t *) (space->centre + space->padded);
@@ -182,6 +181,12 @@ code_space_init(void *memory, code_metric metric, size_t dimensions, const float
 	rotate(space, space->rotated_centre);
 	space->rounding = ROUNDING_ERROR(dimensions);
 	space->centre_squares = dot_doubles(space->rotated_centre, space->rotated_centre, space->padded);
+	if (metric == CODE_INNER_PRODUCT)
+	{
+		space->constant = space->centre_squares;
+		space->factor = 1;
+		space->lowest = -FLT_MAX;
+	}
 	return space;
 }
 
@@ -215,25 +220,6 @@ place_query(void *memory, const code_space *space)
 	return query;
 }
 
-/* What the metrics differ in, in estimates. */
-static double
-metric_constant(const code_space *space)
-{
-	return space->metric == CODE_L2 ? 0 : space->centre_squares;
-}
-
-static double
-metric_factor(const code_space *space)
-{
-	return space->metric == CODE_L2 ? 2 : 1;
-}
-
-static float
-metric_lowest(const code_space *space)
-{
-	return space->metric == CODE_L2 ? 0 : -FLT_MAX;
-}
-
 static double
 fine_unit(const code_head *head)
 {
@@ -263,9 +249,6 @@ set_estimate(code_query *query)
 	const code_space *space = query->space;
 
 	query->steps_sum = make_steps(query->steps, query->code, space->dimensions);
-	query->constant = metric_constant(space);
-	query->factor = metric_factor(space) * query->head.scale;
-	query->lowest = metric_lowest(space);
 }
 
 /* The code of the values and its head. */
@@ -279,11 +262,11 @@ round_values(code_query *query)
 	double		term;
 	double		error;
 
-	kernels()->measure(query->values, space->padded, &extent);
+	space->kernels->measure(query->values, space->padded, &extent);
 	query->length = sqrt(extent.squares);
 	head->scale = float_of(extent.largest / 127);
 	if (head->scale > 0)
-		kernels()->round(query->values, space->padded, fine_unit(head), query->code, query->fine,
+		space->kernels->round(query->values, space->padded, fine_unit(head), query->code, query->fine,
 					   &rounding);
 	else
 	{
@@ -351,24 +334,24 @@ code_encode(const code_query *query, code_head *head, uint8_t *code, uint8_t *fi
 
 /* By the order of the two vectors nothing changes, not even the rounding. */
 static inline float
-estimate(const code_query *query, const code_head *head, int32_t dot)
+estimate(const code_space *space, const code_head *a, const code_head *b, int32_t dot)
 {
-	double		product = query->factor * head->scale;
-	double		terms = (double) query->head.term + head->term;
+	double		product = space->factor * a->scale * b->scale;
+	double		terms = (double) a->term + b->term;
 	float		distance;
 
 	product *= dot;
-	distance = float_of(terms + query->constant - product);
-	return distance > query->lowest ? distance : query->lowest;
+	distance = float_of(terms + space->constant - product);
+	return distance > space->lowest ? distance : space->lowest;
 }
 
 float
 code_estimate(const code_query *query, const code_head *head, const uint8_t *code)
 {
-	int32_t		dot = kernels()->dot(code, query->steps, query->space->dimensions,
-											query->steps_sum);
+	const code_space *space = query->space;
+	int32_t		dot = space->kernels->dot(code, query->steps, space->dimensions, query->steps_sum);
 
-	return estimate(query, head, dot);
+	return estimate(space, &query->head, head, dot);
 }
 
 static inline void
@@ -384,7 +367,7 @@ code_estimate_many(const code_query *query, size_t n, const code_head *const *he
 	size_t		dimensions = query->space->dimensions;
 	size_t		size = code_size(dimensions);
 	size_t		ahead = size < BYTES_AHEAD ? BYTES_AHEAD / size : 1;
-	const code_kernels *kernel = kernels();
+	const code_kernels *kernels = query->space->kernels;
 
 	for (size_t i = 0; i < ahead && i < n; i++)
 		prefetch(heads[i], size);
@@ -394,8 +377,8 @@ code_estimate_many(const code_query *query, size_t n, const code_head *const *he
 
 		if (i + ahead < n)
 			prefetch(heads[i + ahead], size);
-		dot = kernel->dot((const uint8_t *) (heads[i] + 1), query->steps, dimensions, query->steps_sum);
-		distances[i] = estimate(query, heads[i], dot);
+		dot = kernels->dot((const uint8_t *) (heads[i] + 1), query->steps, dimensions, query->steps_sum);
+		distances[i] = estimate(query->space, &query->head, heads[i], dot);
 	}
 }
 
@@ -403,14 +386,7 @@ float
 code_between(const code_space *space, const code_head *a_head, const uint8_t *a_code,
 			 const code_head *b_head, const uint8_t *b_code)
 {
-	code_query	query = {
-		.head = *a_head,
-		.constant = metric_constant(space),
-		.factor = metric_factor(space) * a_head->scale,
-		.lowest = metric_lowest(space)
-	};
-
-	return estimate(&query, b_head, kernels()->between(a_code, b_code, space->dimensions));
+	return estimate(space, a_head, b_head, space->kernels->between(a_code, b_code, space->dimensions));
 }
 
 /*
@@ -421,7 +397,7 @@ static code_distance
 refine_l2(const code_query *query, const code_head *head, const uint8_t *code, const uint8_t *fine)
 {
 	const code_space *space = query->space;
-	double		squares = kernels()->fine_l2(query->values, code, fine, space->dimensions,
+	double		squares = space->kernels->fine_l2(query->values, code, fine, space->dimensions,
 													fine_unit(head));
 	double		error = head->error + query->length * space->rounding;
 
@@ -441,7 +417,7 @@ refine_inner_product(const code_query *query, const code_head *head, const uint8
 					 const uint8_t *fine)
 {
 	const code_space *space = query->space;
-	double		product = kernels()->fine_dot(query->values, code, fine, space->dimensions,
+	double		product = space->kernels->fine_dot(query->values, code, fine, space->dimensions,
 													 fine_unit(head));
 	double		centre = sqrt(space->centre_squares);
 	/* no less than |b'| */
