@@ -88,32 +88,43 @@ COMMENT ON CAST (numeric[] AS vector) IS 'a vector of the elements of an array';
 
 -- Distances
 
+CREATE FUNCTION vector_distance_support(internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'rag_vector_distance_support' LANGUAGE C STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION vector_distance_support(internal) IS 'what the distance of two values costs';
+
 CREATE FUNCTION l2_distance(vector, vector) RETURNS double precision
-	AS 'MODULE_PATHNAME', 'rag_vector_l2_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'rag_vector_l2_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT vector_distance_support;
 COMMENT ON FUNCTION l2_distance(vector, vector) IS 'Euclidean distance';
 
 CREATE FUNCTION inner_product(vector, vector) RETURNS double precision
-	AS 'MODULE_PATHNAME', 'rag_vector_inner_product' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'rag_vector_inner_product' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT vector_distance_support;
 COMMENT ON FUNCTION inner_product(vector, vector) IS 'inner product';
 
 CREATE FUNCTION cosine_distance(vector, vector) RETURNS double precision
-	AS 'MODULE_PATHNAME', 'rag_vector_cosine_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'rag_vector_cosine_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT vector_distance_support;
 COMMENT ON FUNCTION cosine_distance(vector, vector) IS 'cosine distance, 0 to 2; NaN where a vector is zero';
 
 CREATE FUNCTION l1_distance(vector, vector) RETURNS double precision
-	AS 'MODULE_PATHNAME', 'rag_vector_l1_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'rag_vector_l1_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT vector_distance_support;
 COMMENT ON FUNCTION l1_distance(vector, vector) IS 'taxicab distance';
 
 CREATE FUNCTION vector_l2_squared_distance(vector, vector) RETURNS double precision
-	AS 'MODULE_PATHNAME', 'rag_vector_l2_squared_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'rag_vector_l2_squared_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT vector_distance_support;
 COMMENT ON FUNCTION vector_l2_squared_distance(vector, vector) IS 'square of the Euclidean distance, for indexes';
 
 CREATE FUNCTION vector_negative_inner_product(vector, vector) RETURNS double precision
-	AS 'MODULE_PATHNAME', 'rag_vector_negative_inner_product' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'rag_vector_negative_inner_product' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT vector_distance_support;
 COMMENT ON FUNCTION vector_negative_inner_product(vector, vector) IS 'implementation of <#> operator';
 
 CREATE FUNCTION vector_spherical_distance(vector, vector) RETURNS double precision
-	AS 'MODULE_PATHNAME', 'rag_vector_spherical_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'rag_vector_spherical_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT vector_distance_support;
 COMMENT ON FUNCTION vector_spherical_distance(vector, vector) IS 'angle between vectors of norm 1 in units of pi, for indexes';
 
 CREATE OPERATOR <-> (
@@ -454,32 +465,43 @@ COMMENT ON CAST (halfvec AS vector) IS 'the same elements';
 
 -- Distances
 
+CREATE FUNCTION halfvec_distance_support(internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'rag_halfvec_distance_support' LANGUAGE C STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION halfvec_distance_support(internal) IS 'what the distance of two values costs';
+
 CREATE FUNCTION l2_distance(halfvec, halfvec) RETURNS double precision
-	AS 'MODULE_PATHNAME', 'rag_halfvec_l2_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'rag_halfvec_l2_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT halfvec_distance_support;
 COMMENT ON FUNCTION l2_distance(halfvec, halfvec) IS 'Euclidean distance';
 
 CREATE FUNCTION inner_product(halfvec, halfvec) RETURNS double precision
-	AS 'MODULE_PATHNAME', 'rag_halfvec_inner_product' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'rag_halfvec_inner_product' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT halfvec_distance_support;
 COMMENT ON FUNCTION inner_product(halfvec, halfvec) IS 'inner product';
 
 CREATE FUNCTION cosine_distance(halfvec, halfvec) RETURNS double precision
-	AS 'MODULE_PATHNAME', 'rag_halfvec_cosine_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'rag_halfvec_cosine_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT halfvec_distance_support;
 COMMENT ON FUNCTION cosine_distance(halfvec, halfvec) IS 'cosine distance, 0 to 2; NaN where a halfvec is zero';
 
 CREATE FUNCTION l1_distance(halfvec, halfvec) RETURNS double precision
-	AS 'MODULE_PATHNAME', 'rag_halfvec_l1_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'rag_halfvec_l1_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT halfvec_distance_support;
 COMMENT ON FUNCTION l1_distance(halfvec, halfvec) IS 'taxicab distance';
 
 CREATE FUNCTION halfvec_l2_squared_distance(halfvec, halfvec) RETURNS double precision
-	AS 'MODULE_PATHNAME', 'rag_halfvec_l2_squared_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'rag_halfvec_l2_squared_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT halfvec_distance_support;
 COMMENT ON FUNCTION halfvec_l2_squared_distance(halfvec, halfvec) IS 'square of the Euclidean distance, for indexes';
 
 CREATE FUNCTION halfvec_negative_inner_product(halfvec, halfvec) RETURNS double precision
-	AS 'MODULE_PATHNAME', 'rag_halfvec_negative_inner_product' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'rag_halfvec_negative_inner_product' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT halfvec_distance_support;
 COMMENT ON FUNCTION halfvec_negative_inner_product(halfvec, halfvec) IS 'implementation of <#> operator';
 
 CREATE FUNCTION halfvec_spherical_distance(halfvec, halfvec) RETURNS double precision
-	AS 'MODULE_PATHNAME', 'rag_halfvec_spherical_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'rag_halfvec_spherical_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	SUPPORT halfvec_distance_support;
 COMMENT ON FUNCTION halfvec_spherical_distance(halfvec, halfvec) IS 'angle between halfvecs of norm 1 in units of pi, for indexes';
 
 CREATE OPERATOR <-> (

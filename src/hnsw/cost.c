@@ -1,9 +1,14 @@
 /*
  * cost.c: what the planner should expect of a scan.
  *
- * Before the first row is returned a search computes the distances of some nodes, each
- * on a page of its own. After ef_search rows an iterative scan goes on at about the same
- * price per row, so that returning everything costs reading everything, once.
+ * Before the first row is returned a search computes the distances of some nodes. After
+ * ef_search rows an iterative scan goes on, at a price per row that falls slowly, the
+ * farther it gets. The planner knows two costs only, that of the first row and that of the last,
+ * and takes those between from a straight line. So the line is laid through the cost of
+ * as many rows as the query will want, with the slope of the first thousands.
+ *
+ * What reading the value of a row costs, for an exact scan or to put results in order, the
+ * support function of the distance says (src/type/dense_cost.c).
  */
 #include "postgres.h"
 
@@ -12,23 +17,41 @@
 #include "access/genam.h"
 #include "utils/float.h"
 #include "utils/selfuncs.h"
-#include "utils/spccache.h"
 
 #include "hnsw/pages.h"
 
+/* How far a scan that goes on usually gets. */
+#define USUAL_EF 1000
+
 /*
- * Nodes that a search of n nodes computes the distance to: a few steps on each upper
- * level, and on level 0 the links of about ef nodes, of which the more have been seen
- * before the larger ef is against n. The factor is fitted to searches of 1,000 to
- * 200,000 nodes.
+ * Nodes that a search of n nodes computes the distance to for each of ef results: the
+ * links of one node on level 0, of which the more have been seen before the larger ef is against n.
+ * The factor is fitted to searches of 1,000 to 200,000 nodes.
  */
+static double
+EvaluatedPerResult(double n, int m, int ef)
+{
+	double		fresh = 0.55 * log(Max(n, 1)) / (log(m) * (1 + log(ef)));
+
+	return 2.0 * m * fresh;
+}
+
+/* For all of them, and for a few steps on each upper level. */
 static double
 EvaluatedNodes(double n, int m, int ef)
 {
 	double		levels = floor(log(Max(n, 1)) / log(m));
-	double		fresh = 0.55 * log(Max(n, 1)) / (log(m) * (1 + log(ef)));
 
-	return Min(levels * m + 2.0 * m * ef * fresh, n);
+	return Min(levels * m + ef * EvaluatedPerResult(n, m, ef), n);
+}
+
+/* How many rows the scan has to return until those that pass the filter are enough. */
+static double
+WantedRows(PlannerInfo *root, const RelOptInfo *table, double n)
+{
+	if (root->limit_tuples <= 0)
+		return n;
+	return Min(root->limit_tuples * n / Max(table->rows, 1), n);
 }
 
 static int
@@ -49,10 +72,9 @@ hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count, Cost *st
 	IndexOptInfo *info = path->indexinfo;
 	GenericCosts costs = {0};
 	HnswSettings settings;
-	double		share;
-	double		startup_pages;
-	double		random_page_cost_here;
-	double		seq_page_cost_here;
+	double		node_cost;
+	double		row_cost;
+	int			m;
 
 	/* there is nothing to find without an order */
 	if (path->indexorderbys == NIL)
@@ -68,24 +90,15 @@ hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count, Cost *st
 
 	HnswReadSettings(&settings);
 	genericcostestimate(root, path, loop_count, &costs);
-	share = EvaluatedNodes(info->tuples, IndexM(info->indexoid), settings.ef_search) /
-		Max(info->tuples, 1);
-	*startup_cost = costs.indexTotalCost * share;
-
-	/*
-	 * A large value is counted as a page of the index, while the heap, with the value out
-	 * of line, counts none for it. Where that would make reading a part of the index dearer
-	 * than reading the table, count its pages as the table's are counted.
-	 */
-	get_tablespace_page_costs(info->reltablespace, &random_page_cost_here, &seq_page_cost_here);
-	startup_pages = costs.numIndexPages * share;
-	if (startup_pages > info->rel->pages && share < 0.5)
-	{
-		*startup_cost -= startup_pages * (random_page_cost_here - seq_page_cost_here);
-		*startup_cost -= (startup_pages - info->rel->pages) * seq_page_cost_here;
-	}
-
-	*total_cost = Max(costs.indexTotalCost, *startup_cost);
+	m = IndexM(info->indexoid);
+	node_cost = costs.indexTotalCost / Max(info->tuples, 1);
+	/* a scan that never goes on opens no node for a row beyond the first ef_search */
+	row_cost = node_cost * (settings.iterative_scan == HNSW_ITERATIVE_OFF ? 1 :
+							EvaluatedPerResult(info->tuples, m, USUAL_EF));
+	*startup_cost = node_cost * EvaluatedNodes(info->tuples, m, settings.ef_search) -
+		row_cost * Min(WantedRows(root, info->rel, info->tuples), settings.ef_search);
+	*startup_cost = Max(*startup_cost, node_cost);
+	*total_cost = *startup_cost + row_cost * info->tuples;
 	*selectivity = costs.indexSelectivity;
 	*correlation = costs.indexCorrelation;
 	*pages = costs.numIndexPages;
