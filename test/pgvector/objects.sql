@@ -1,9 +1,11 @@
--- What the members of extension "vector" are to SQL, a line for each property.
+-- What the members of extension "vector" are to SQL, a line for each property. All but what tells the
+-- planner the cost of a distance, which pgvector has not.
 WITH member AS (
 	SELECT d.classid, d.objid, i.identity
 	FROM pg_depend d, pg_identify_object(d.classid, d.objid, d.objsubid) i
 	WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
 	  AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'vector')
+	  AND i.identity !~ '^public\.(vector|halfvec)_distance_support\('
 ), property AS (
 	SELECT classid, identity, '' AS what FROM member
 	UNION ALL
