@@ -161,7 +161,7 @@ COMMENT ON FUNCTION rag.unload_model(text) IS
 CREATE FUNCTION rag.drop_model(name text, if_exists boolean = false) RETURNS void
 	AS 'MODULE_PATHNAME', 'rag_drop_model' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION rag.drop_model(text, boolean) IS
-	'Forgets a model of this database';
+	'Forgets a model of this database, and frees its memory';
 
 CREATE FUNCTION rag.grant_model(name text, role name) RETURNS void
 	AS 'MODULE_PATHNAME', 'rag_grant_model' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 10000;

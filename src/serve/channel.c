@@ -146,21 +146,12 @@ ChannelPopWait(void)
 	return number;
 }
 
-Channel *
-ChannelClaim(uint32 request, const char *model)
+/* A channel that was taken from the free list begins its claim. */
+static Channel *
+ChannelOpen(int number, uint32 request, const char *model)
 {
-	int			number = ChannelPopWait();
-	Channel    *channel;
+	Channel    *channel = &channels->channel[number];
 
-	if (number < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("all %d channels to the model worker are in use", channels->count),
-				 errdetail("None became free within rag.channel_timeout (%d ms).",
-						   rag_settings.channel_timeout),
-				 errhint("Increase rag.max_channels, or close cursors on generate_stream() that are not being read.")));
-
-	channel = &channels->channel[number];
 	pg_atomic_write_u32(&channel->epoch, pg_atomic_read_u32(&channels->epoch));
 	channel->owner = MyLatch;
 	SpinLockAcquire(&channel->mutex);
@@ -177,6 +168,44 @@ ChannelClaim(uint32 request, const char *model)
 	return channel;
 }
 
+Channel *
+ChannelClaim(uint32 request, const char *model)
+{
+	int			number = ChannelPopWait();
+
+	if (number < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("all %d channels to the model worker are in use", channels->count),
+				 errdetail("None became free within rag.channel_timeout (%d ms).",
+						   rag_settings.channel_timeout),
+				 errhint("Increase rag.max_channels, or close cursors on generate_stream() that are not being read.")));
+	return ChannelOpen(number, request, model);
+}
+
+Channel *
+ChannelTryClaim(uint32 request, const char *model)
+{
+	int			number = ChannelPop();
+
+	return number < 0 ? NULL : ChannelOpen(number, request, model);
+}
+
+/* It is the worker's from now on. */
+static void
+ChannelHandOver(Channel *channel, ChannelState state)
+{
+	pg_memory_barrier();
+	pg_atomic_write_u32(&channel->state, state);
+	ChannelRing(channel);
+}
+
+void
+ChannelLeave(Channel *channel)
+{
+	ChannelHandOver(channel, CHANNEL_LEFT);
+}
+
 void
 ChannelRelease(Channel *channel, bool clean)
 {
@@ -186,9 +215,7 @@ ChannelRelease(Channel *channel, bool clean)
 		ChannelPush(channel);
 		return;
 	}
-	pg_memory_barrier();
-	pg_atomic_write_u32(&channel->state, CHANNEL_CLOSING);
-	ChannelRing(channel);
+	ChannelHandOver(channel, CHANNEL_CLOSING);
 }
 
 void

@@ -32,7 +32,8 @@ typedef enum ChannelState
 {
 	CHANNEL_FREE,
 	CHANNEL_OPEN,				/* a backend owns it */
-	CHANNEL_CLOSING				/* given up with requests still running: the worker's to clean */
+	CHANNEL_CLOSING,			/* given up with requests still running: the worker's to clean */
+	CHANNEL_LEFT				/* nobody waits for the answers: the worker's, once they are there */
 } ChannelState;
 
 typedef struct Channel
@@ -82,9 +83,13 @@ ChannelNumber(const Channel *channel)
  * Backend. Claim waits rag.channel_timeout for a free channel, then raises an error;
  * the wait is interruptible. clean: every request was answered and its answer read;
  * else the worker cancels what is running and frees the channel. Release never fails.
+ * TryClaim neither waits nor fails: NULL when none is free. Leave: the requests in the ring are
+ * carried out, for nobody.
  */
 extern Channel *ChannelClaim(uint32 request, const char *model);
+extern Channel *ChannelTryClaim(uint32 request, const char *model);
 extern void ChannelRelease(Channel *channel, bool clean);
+extern void ChannelLeave(Channel *channel);
 
 /* Tells the worker to look at the channel. */
 extern void ChannelRing(Channel *channel);

@@ -89,6 +89,12 @@ extern uint32 ClientOpenCount(const ClientSession *session);
 
 extern void ClientClose(ClientSession *session);
 
+/*
+ * Has the engine free the model's memory when the current (sub)transaction is committed and no
+ * request uses it any more. A model that is used again is loaded again.
+ */
+extern void ClientUnloadAtCommit(const ClientModel *model);
+
 /* Raises an error unless the module was preloaded. */
 extern void ClientCheckPreloaded(void);
 

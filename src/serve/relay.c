@@ -63,6 +63,12 @@ RelayNumber(int number, uint32 local)
 	return ((uint64) number << 48) | ((uint64) generation << 32) | local;
 }
 
+static void
+RelayLookAgain(Relay *relay, int number)
+{
+	relay->look[number / 32] |= UINT32_C(1) << (number % 32);
+}
+
 /* ---------------------------------------------------------------------------
  * Answers: towards the backend
  * ---------------------------------------------------------------------------
@@ -234,6 +240,8 @@ RelayDeliver(Relay *relay, const EngineFrame *frame)
 		if (request->type == PROTOCOL_UNLOAD)
 			pg_atomic_fetch_add_u32(&channels->models_generation, 1);
 		*request = state->open[--state->open_count];
+		if (pg_atomic_read_u32(&channels->channel[number].state) == CHANNEL_LEFT)
+			RelayLookAgain(relay, number);
 		if (begun)
 			RelayShowActivity(relay, number);
 	}
@@ -249,6 +257,8 @@ RelayFailRunning(Relay *relay, engine_code code, const char *message)
 	{
 		RelayChannel *state = &relay->channel[number];
 
+		if (state->open_count > 0)
+			RelayLookAgain(relay, number);
 		while (state->open_count > 0)
 			RelayAnswerError(relay, number, state->open[--state->open_count].number, code, message);
 		RelayShowActivity(relay, number);
@@ -335,7 +345,7 @@ RelayBeginRequest(Relay *relay, int number)
 	bytes = sizeof(header) + header.length;
 	if (relay->taking > 0 && relay->taking + bytes > REQUEST_BYTES_LIMIT)
 	{
-		relay->look[number / 32] |= UINT32_C(1) << (number % 32);
+		RelayLookAgain(relay, number);
 		return false;
 	}
 	state->expected = bytes;
@@ -390,7 +400,7 @@ RelayTakeRequests(Relay *relay, int number, Engine *engine)
 			RelayPassOn(relay, number, engine);
 	}
 	if (RingUsed(&channels->channel[number].request) > 0)
-		relay->look[number / 32] |= UINT32_C(1) << (number % 32);
+		RelayLookAgain(relay, number);
 }
 
 /* The backend has let go: cancels what it left running and frees the channel. */
@@ -414,6 +424,20 @@ RelayClose(Relay *relay, int number, Engine *engine)
 	ChannelFree(&channels->channel[number]);
 }
 
+/* The backend has gone, and wants its requests carried out, if there is an engine. */
+static void
+RelayFinish(Relay *relay, int number, Engine *engine)
+{
+	RelayChannel *state = &relay->channel[number];
+	Channel    *channel = &channels->channel[number];
+
+	if (engine->state == ENGINE_READY && !ChannelOrphaned(channel))
+		RelayTakeRequests(relay, number, engine);
+	if (engine->state != ENGINE_READY || ChannelOrphaned(channel) ||
+		(state->open_count == 0 && RingUsed(&channel->request) == 0))
+		RelayClose(relay, number, engine);
+}
+
 static void
 RelayLookAt(Relay *relay, int number, Engine *engine)
 {
@@ -423,6 +447,9 @@ RelayLookAt(Relay *relay, int number, Engine *engine)
 	{
 		case CHANNEL_CLOSING:
 			RelayClose(relay, number, engine);
+			break;
+		case CHANNEL_LEFT:
+			RelayFinish(relay, number, engine);
 			break;
 		case CHANNEL_OPEN:
 			if (ChannelOrphaned(channel))

@@ -197,22 +197,38 @@ rag_unload_model(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* Whether a row of this database has the model that the engine knows by this path and these options. */
+static bool
+AdminModelInUse(const ClientModel *model)
+{
+	Oid			types[] = {TEXTOID, TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(model->uri), CStringGetTextDatum(model->options)};
+
+	return AdminExecute("SELECT FROM rag.model WHERE uri OPERATOR(pg_catalog.=) $1 "
+						"AND options OPERATOR(pg_catalog.=) $2::pg_catalog.jsonb",
+						lengthof(types), types, values, NULL) > 0;
+}
+
 /*
- * rag.drop_model(name text, if_exists boolean): forgets it. The engine's memory is not
- * touched: another database may use the same files, and this transaction may roll back.
+ * rag.drop_model(name text, if_exists boolean): forgets it, and at the end of the transaction the engine does.
+ * If another database has the same model, its next use there loads it again.
  */
 Datum
 rag_drop_model(PG_FUNCTION_ARGS)
 {
 	Oid			type = TEXTOID;
 	Datum		name = PG_GETARG_DATUM(0);
+	CatalogModel *model;
 
 	AdminCheck("drop a model");
+	model = ModelLookup(TextDatumGetCString(name));
 	if (AdminExecute("DELETE FROM rag.model WHERE name OPERATOR(pg_catalog.=) $1", 1, &type, &name, NULL) == 0)
 		ereport(PG_GETARG_BOOL(1) ? NOTICE : ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("model \"%s\" does not exist%s", TextDatumGetCString(name),
 						PG_GETARG_BOOL(1) ? ", skipping" : "")));
+	else if (model && !AdminModelInUse(&model->client))
+		ClientUnloadAtCommit(&model->client);
 	PG_RETURN_VOID();
 }
 
