@@ -21,6 +21,8 @@ typedef struct process
 {
 	pid_t		pid;
 	int			fd;
+	FILE	   *log;			/* what it says on standard error */
+	int			failed;			/* checks that had failed before */
 } process;
 
 /* A writable descriptor that the engine must not keep. */
@@ -31,17 +33,23 @@ start(void)
 {
 	const char *path = getenv("RAG_ENGINE") ? getenv("RAG_ENGINE") : "build/plain/rag-engine";
 	int			fds[2];
-	process		p = {-1, -1};
+	process		p = {.pid = -1,.fd = -1,.log = tmpfile(),.failed = tap_failed};
 
-	if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) != 0)
-		return p;
+	if (p.log == NULL || socketpair(AF_UNIX, SOCK_STREAM, 0, fds) != 0)
+	{
+		tap_note("could not prepare to start %s: %s", path, strerror(errno));
+		exit(1);
+	}
 	p.pid = fork();
 	if (p.pid == 0)
 	{
 		dup2(fds[1], 0);
+		dup2(fileno(p.log), 2);
 		close(fds[0]);
 		close(fds[1]);
 		execl(path, path, "--threads", "1", "--max-batched-tokens", "64", (char *) NULL);
+		fprintf(stderr, "could not start %s: %s\n", path, strerror(errno));
+		fflush(stderr);
 		_exit(127);
 	}
 	close(fds[1]);
@@ -49,22 +57,51 @@ start(void)
 	return p;
 }
 
-/* Its exit status, after at most ten seconds; -1 if it had to be killed, -2 if it died by a signal. */
+/* Its wait status after at most ten seconds, or after that of a kill. */
 static int
-finish(process *p)
+wait_for(const process *p)
 {
 	int			status = 0;
 
-	close(p->fd);
 	for (int i = 0; i < 1000; i++)
 	{
-		if (waitpid(p->pid, &status, WNOHANG) == p->pid)
-			return WIFEXITED(status) ? WEXITSTATUS(status) : -2;
+		if (waitpid(p->pid, &status, WNOHANG) != 0)
+			return status;
 		usleep(10000);
 	}
+	tap_note("it went on for ten seconds and was killed");
 	kill(p->pid, SIGKILL);
 	waitpid(p->pid, &status, 0);
-	return -1;
+	return status;
+}
+
+/* What can be known of a process with which a check failed. */
+static void
+explain(process *p, int status)
+{
+	char		line[512];
+
+	if (WIFSIGNALED(status))
+		tap_note("the engine was ended by signal %d", WTERMSIG(status));
+	else
+		tap_note("the engine ended with status %d", WEXITSTATUS(status));
+	rewind(p->log);
+	while (fgets(line, sizeof(line), p->log))
+		tap_note("it said: %.*s", (int) strcspn(line, "\n"), line);
+}
+
+/* The end of the stream, after which the process has to end with this status. */
+static void
+finish(process *p, int wanted, const char *name)
+{
+	int			status;
+
+	close(p->fd);
+	status = wait_for(p);
+	ok(WIFEXITED(status) && WEXITSTATUS(status) == wanted, "%s, with status %d", name, wanted);
+	if (tap_failed > p->failed)
+		explain(p, status);
+	fclose(p->log);
 }
 
 static bool
@@ -147,7 +184,7 @@ test_conversation(void)
 	while ((type = next_type(&p)) == PROTOCOL_PIECE)
 		pieces++;
 	ok(type == PROTOCOL_DONE && pieces > 5, "a request gets its pieces and its end");
-	ok(finish(&p) == 0, "the end of the stream ends it, with status 0");
+	finish(&p, 0, "the end of the stream ends it");
 	free(w.data);
 }
 
@@ -174,21 +211,19 @@ test_descriptors(void)
 	ok(leaked >= 0 && read(leaked, target, sizeof(target) - 1) > 0 && atoi(target) == 1000,
 	   "it is the first for the out-of-memory killer");
 	close(leaked);
-	finish(&p);
+	finish(&p, 0, "and it ends with the stream");
 }
 
 static void
 test_broken(const char *name, const void *data, size_t length, int status)
 {
 	process		p = start();
-	int			got;
 
 	next_type(&p);
 	if (write(p.fd, data, length) != (ssize_t) length)
 		ok(false, "writing");
 	/* it ends by itself, or at the end of the stream */
-	got = finish(&p);
-	ok(got == status, "%s: it ends with status %d", name, got);
+	finish(&p, status, name);
 }
 
 static void
@@ -204,10 +239,10 @@ test_broken_streams(void)
 		seed = seed * 1664525 + 1013904223;
 		noise[i] = (char) (seed >> 24);
 	}
-	test_broken("a frame beyond the limit", &huge, sizeof(huge), 1);
-	test_broken("half a frame", &half, sizeof(half), 0);
-	test_broken("half a header", &half, 5, 0);
-	test_broken("noise", noise, sizeof(noise), 1);
+	test_broken("a frame beyond the limit ends it", &huge, sizeof(huge), 1);
+	test_broken("half a frame before the end", &half, sizeof(half), 0);
+	test_broken("half a header before the end", &half, 5, 0);
+	test_broken("noise ends it", noise, sizeof(noise), 1);
 }
 
 static void
@@ -224,7 +259,7 @@ test_unknown_type(void)
 	header = next_frame(&p, &payload);
 	ok(header.type == PROTOCOL_ERROR && header.request == 3, "an unknown type is answered by an error");
 	free(payload);
-	ok(finish(&p) == 0, "and the stream goes on to its end");
+	finish(&p, 0, "and the stream goes on to its end");
 }
 
 /* The other end goes away while the engine computes, and reads nothing of what it sends. */
@@ -240,7 +275,7 @@ test_closed_midway(void)
 	if (write(p.fd, w.data, w.length) != (ssize_t) w.length)
 		ok(false, "writing");
 	next_type(&p);
-	ok(finish(&p) == 0, "a stream that is closed midway ends it, with status 0");
+	finish(&p, 0, "a stream that is closed midway ends it");
 	free(w.data);
 }
 
@@ -289,7 +324,7 @@ test_slow_reader(void)
 		in_order++;
 	}
 	ok(in_order == FLOOD, "%d requests before an answer is read: all are answered, in order", FLOOD);
-	ok(finish(&p) == 0, "and the stream goes on to its end");
+	finish(&p, 0, "and the stream goes on to its end");
 	free(w.data);
 }
 
@@ -333,7 +368,7 @@ test_idle(void)
 	usleep(500000);
 	used = ticks(&p) - before;
 	ok(before >= 0 && used <= 1, "with nothing to do it uses no processor (%ld ticks)", used);
-	finish(&p);
+	finish(&p, 0, "and it ends with the stream");
 	free(w.data);
 }
 
