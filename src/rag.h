@@ -194,6 +194,20 @@ RagBufferTagSameFork(const BufferTag *a, const BufferTag *b)
 	return memcmp(a, b, offsetof(BufferTag, blockNum)) == 0;
 }
 
+/* Pins a buffer that may still hold this block, which costs less than finding it; false: it
+ * does not, or nobody can tell. */
+static inline bool
+RagReadRecentBuffer(Relation relation, BlockNumber block, Buffer buffer)
+{
+#if PG_VERSION_NUM >= 160000
+	return ReadRecentBuffer(relation->rd_locator, MAIN_FORKNUM, block, buffer);
+#elif PG_VERSION_NUM >= 140000
+	return ReadRecentBuffer(relation->rd_node, MAIN_FORKNUM, block, buffer);
+#else
+	return false;
+#endif
+}
+
 /* Does anybody hold the buffer's lock exclusively? The bit has been this one since 18, and
  * that one before, where neither is ever set in the other's place. */
 static inline bool

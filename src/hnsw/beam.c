@@ -131,6 +131,19 @@ HnswBeamOpen(HnswBeam *beam, HnswNode *node)
 	return false;
 }
 
+int
+HnswBeamNext(const HnswBeam *beam, HnswNode *nodes, int n)
+{
+	int			count = 0;
+
+	for (int i = beam->next; i < beam->count && count < n; i++)
+	{
+		if (!beam->items[i].opened)
+			nodes[count++] = beam->items[i].node;
+	}
+	return count;
+}
+
 void
 HnswBeamResults(const HnswBeam *beam, HnswQueue *results)
 {

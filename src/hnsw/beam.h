@@ -30,6 +30,8 @@ extern void HnswBeamStart(HnswBeam *beam, int width, bool live_only, HnswQueue *
 extern void HnswBeamAdd(HnswBeam *beam, HnswCandidate found);
 /* The nearest node that is not opened yet, which it is from now on; false when there is none. */
 extern bool HnswBeamOpen(HnswBeam *beam, HnswNode *node);
+/* Those that would be opened next, at most n; their number. */
+extern int	HnswBeamNext(const HnswBeam *beam, HnswNode *nodes, int n);
 /* Puts the results into a list, nearest first. */
 extern void HnswBeamResults(const HnswBeam *beam, HnswQueue *results);
 

@@ -61,6 +61,12 @@ Open(HnswSearch *search, HnswNode node, int level)
 		if (HnswNodeSetAdd(search->visited, found[i].node))
 			found[fresh++] = found[i];
 	}
+	if (store->methods->expect != NULL)
+	{
+		HnswNode	next[2];
+
+		store->methods->expect(store, next, HnswBeamNext(&search->beam, next, lengthof(next)));
+	}
 	store->methods->distances(store, search->query, found, fresh);
 	search->evaluated += fresh;
 	for (int i = 0; i < fresh; i++)

@@ -187,6 +187,10 @@ typedef struct HnswStoreMethods
 	 * keeps_distances, state never. Their number; 0 for a node that is gone. */
 	int			(*links) (HnswStore *store, HnswNode node, int level, HnswCandidate *links);
 
+	/* The links of these nodes are going to be asked for, the first one's soon, unless nearer
+	 * nodes are found; or the method is NULL. */
+	void		(*expect) (HnswStore *store, const HnswNode *nodes, int n);
+
 	/* The value of a node until the store is reset, or NULL when it is gone. */
 	const void *(*value) (HnswStore *store, HnswNode node);
 

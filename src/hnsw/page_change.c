@@ -93,7 +93,7 @@ PutOver(Addition *addition, HnswPageKind kind, ItemPointerData at, const void *p
 
 	if (!ItemPointerIsValid(&at) || !HnswBlockExists(store, ItemPointerGetBlockNumber(&at)))
 		return false;
-	buffer = ReadBuffer(store->index, ItemPointerGetBlockNumber(&at));
+	buffer = HnswReadBuffer(store, ItemPointerGetBlockNumber(&at));
 	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
 	if (!HnswPageOwnerIs(BufferGetPage(buffer), kind, offset, addition->before, 0))
 	{
@@ -158,7 +158,7 @@ ValueBuffer(Addition *addition, BlockNumber block)
 {
 	if (block != InvalidBlockNumber && HnswBlockExists(addition->store, block))
 	{
-		Buffer		buffer = ReadBuffer(addition->store->index, block);
+		Buffer		buffer = HnswReadBuffer(addition->store, block);
 		Page		page = BufferGetPage(buffer);
 
 		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
@@ -228,7 +228,7 @@ LockLinks(PageStore *store, HnswNode node, Buffer *buffer)
 
 	if (!HnswLinksPlace(store, node, &at) || !HnswBlockExists(store, ItemPointerGetBlockNumber(&at)))
 		return NULL;
-	*buffer = ReadBuffer(store->index, ItemPointerGetBlockNumber(&at));
+	*buffer = HnswReadBuffer(store, ItemPointerGetBlockNumber(&at));
 	LockBuffer(*buffer, BUFFER_LOCK_EXCLUSIVE);
 	tuple = HnswPageGetLinks(BufferGetPage(*buffer), ItemPointerGetOffsetNumber(&at), node,
 							 store->base.m);
@@ -370,7 +370,7 @@ ChangePages(PageStore *store, const PlacedChange *places, int n)
 
 		if (HnswBlockExists(store, block))
 		{
-			Buffer		buffer = ReadBuffer(store->index, block);
+			Buffer		buffer = HnswReadBuffer(store, block);
 
 			LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
 			if (!ChangePage(store, &edit, buffer, places + done, same))

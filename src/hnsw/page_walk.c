@@ -2,8 +2,9 @@
  * page_walk.c: what a walk reads of an index: the values of a whole hop, and links.
  *
  * Pages are looked at (peek.h) in rounds over all nodes of a hop, each of which asks for
- * the memory that the next one needs: buffers, then the pointers of items, then nodes and
- * their values. What a look cannot tell is read under a lock.
+ * the memory that the next one needs: buffers and the pointers of items, then nodes and
+ * their values. The links of the nodes that come next are asked for meanwhile. What a look
+ * cannot tell is read under a lock.
  */
 #include "postgres.h"
 
@@ -12,6 +13,7 @@
 #include "hnsw/store_page.h"
 
 #define CACHE_LINE 64
+#define MAX_EXPECTED 320		/* bytes of links to ask for: those of level 0, with the usual m */
 
 /* A node under a look. */
 typedef struct Glimpse
@@ -21,27 +23,12 @@ typedef struct Glimpse
 	Size		length;
 } Glimpse;
 
-static inline const ItemIdData *
-ItemPointerOf(const HnswLook *look, HnswNode node)
-{
-	return PageGetItemId(look->page, HnswRefOffset(node));
-}
-
-/* First round: where are the pages? */
+/* First round: where are the pages? Who read the links has asked for them. */
 static void
 LookForPages(const PageStore *store, const HnswCandidate *candidates, Glimpse *glimpses, int n)
 {
 	for (int i = 0; i < n; i++)
-		HnswLookPrefetch(&store->peek, HnswRefBlock(candidates[i].node));
-	for (int i = 0; i < n; i++)
-	{
-		HnswNode	node = candidates[i].node;
-		HnswLook   *look = &glimpses[i].look;
-
-		if (!HnswLookBegin(&store->peek, HnswRefBlock(node), look))
-			continue;
-		__builtin_prefetch(ItemPointerOf(look, node));
-	}
+		(void) HnswLookBegin(&store->peek, HnswRefBlock(candidates[i].node), &glimpses[i].look);
 }
 
 /* Where an item lies, if that is within the page; any bytes may be there. */
@@ -213,8 +200,7 @@ MeasureLocked(PageStore *store, const HnswForm *query, HnswCandidate *candidates
 		{
 			if (buffer != InvalidBuffer)
 				UnlockReleaseBuffer(buffer);
-			buffer = ReadBuffer(store->index, block);
-			HnswPeekRemember(&store->peek, block, buffer);
+			buffer = HnswReadBuffer(store, block);
 			LockBuffer(buffer, BUFFER_LOCK_SHARE);
 		}
 		tuple = HnswPageGetNode(BufferGetPage(buffer), candidate->node);
@@ -339,6 +325,9 @@ GlimpseLinks(const PageStore *store, HnswNode node, ItemPointerData at, int leve
 	if (tuple == NULL || length < needed || tuple->owner != node || tuple->level < level)
 		return false;
 	*count = CopyLinks(store, tuple, level, links);
+	/* most are measured next, after a look into the set of those that have been */
+	for (int i = 0; i < *count; i++)
+		HnswLookPrefetch(&store->peek, HnswRefBlock(links[i].node), HnswRefOffset(links[i].node));
 	return HnswLookEnd(&store->peek, &look);
 }
 
@@ -359,11 +348,81 @@ HnswPageLinks(HnswStore *base, HnswNode node, int level, HnswCandidate *links)
 	block = ItemPointerGetBlockNumber(&at);
 	if (!HnswBlockExists(store, block))
 		return 0;
-	buffer = ReadBuffer(store->index, block);
-	HnswPeekRemember(&store->peek, block, buffer);
+	buffer = HnswReadBuffer(store, block);
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
 	tuple = HnswPageGetLinks(BufferGetPage(buffer), ItemPointerGetOffsetNumber(&at), node, base->m);
 	count = tuple == NULL || level > tuple->level ? 0 : CopyLinks(store, tuple, level, links);
 	UnlockReleaseBuffer(buffer);
 	return count;
+}
+
+/* Asks for an item of another page, by what is in memory of it already. */
+static void
+ExpectItem(const PageStore *store, HnswPageKind kind, ItemPointerData at, Size most)
+{
+	HnswLook	look;
+	Size		length;
+	const char *item;
+
+	if (!HnswLookBegin(&store->peek, ItemPointerGetBlockNumberNoCheck(&at), &look))
+		return;
+	item = ItemAt(&look, kind, ItemPointerGetOffsetNumberNoCheck(&at), &length);
+	for (Size line = 0; item != NULL && line < Min(length, most); line += CACHE_LINE)
+		__builtin_prefetch(item + line);
+}
+
+/* The node under a look, or NULL. */
+static const HnswNodeTuple *
+GlimpseNode(const PageStore *store, HnswNode node)
+{
+	HnswLook	look;
+	Size		length;
+
+	if (store->peek.memo == NULL || !HnswLookBegin(&store->peek, HnswRefBlock(node), &look))
+		return NULL;
+	return NodeAt(&look, node, &length);
+}
+
+/* The nearest node's links are read next: their page was asked for a hop ago. */
+void
+HnswPageExpect(HnswStore *base, const HnswNode *nodes, int n)
+{
+	PageStore  *store = (PageStore *) base;
+
+	for (int i = 0; i < n; i++)
+	{
+		const HnswNodeTuple *node = GlimpseNode(store, nodes[i]);
+		ItemPointerData at;
+
+		if (node == NULL)
+			continue;
+		at = node->links;
+		if (i == 0)
+			ExpectItem(store, HNSW_PAGE_LINKS, at, MAX_EXPECTED);
+		else
+			HnswLookPrefetch(&store->peek, ItemPointerGetBlockNumberNoCheck(&at),
+							 ItemPointerGetOffsetNumberNoCheck(&at));
+	}
+}
+
+void
+HnswPageStoreExpectRefine(HnswStore *base, const HnswCandidate *found, int n)
+{
+	PageStore  *store = (PageStore *) base;
+	ItemPointerData places[HNSW_REFINE_AHEAD];
+	int			count = 0;
+
+	for (int i = 0; i < Min(n, HNSW_REFINE_AHEAD); i++)
+	{
+		const HnswNodeTuple *node = GlimpseNode(store, found[i].node);
+
+		if (node == NULL)
+			continue;
+		places[count] = node->fine;
+		HnswLookPrefetch(&store->peek, ItemPointerGetBlockNumberNoCheck(&places[count]),
+						 ItemPointerGetOffsetNumberNoCheck(&places[count]));
+		count++;
+	}
+	for (int i = 0; i < count; i++)
+		ExpectItem(store, HNSW_PAGE_FINE, places[i], HnswFineSize(base->support));
 }

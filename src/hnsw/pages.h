@@ -303,5 +303,8 @@ extern void HnswPageStoreRows(HnswStore *store, HnswNode node, HnswRows *rows);
 /* The same, with where its value is from the query; false when it is not there. */
 extern bool HnswPageStoreRefine(HnswStore *store, HnswNode node, const HnswForm *query, HnswRows *rows,
 								HnswInterval *interval, double *distance);
+/* These nodes are going to be refined: asks for the memory of so many. */
+#define HNSW_REFINE_AHEAD 12
+extern void HnswPageStoreExpectRefine(HnswStore *store, const HnswCandidate *found, int n);
 
 #endif							/* RAG_HNSW_PAGES_H */

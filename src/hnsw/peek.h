@@ -60,13 +60,18 @@ HnswPeekHolds(const HnswPeek *peek, BufferDesc *buffer, BlockNumber block)
 		RagBufferTagSameFork(&buffer->tag, &peek->tag) && !RagBufferIsExclusive(buffer);
 }
 
-/* Asks for the lines of memory that a look will need. */
+/* Asks for the lines of memory that a look at an item will need first. */
 static inline void
-HnswLookPrefetch(const HnswPeek *peek, BlockNumber block)
+HnswLookPrefetch(const HnswPeek *peek, BlockNumber block, OffsetNumber offset)
 {
 	int32		id = *HnswPeekPlace(peek, block);
+	Page		page = BufferGetPage(id + 1);
 
 	__builtin_prefetch(GetBufferDescriptor(id));
+	__builtin_prefetch(page);
+	__builtin_prefetch((const char *) page + SizeOfPageHeaderData + offset * sizeof(ItemIdData) -
+					   sizeof(ItemIdData));
+	__builtin_prefetch((const char *) page + BLCKSZ - MAXALIGN(sizeof(HnswPageTail)));
 }
 
 static inline uint16

@@ -154,7 +154,12 @@ NextNode(HnswScan *state)
 		CHECK_FOR_INTERRUPTS();
 		while (state->next < found->count &&
 			   !HnswRankIsReady(&state->rank, &found->items[state->next]))
+		{
+			if (state->rank.codes && state->next % HNSW_REFINE_AHEAD == 0)
+				HnswPageStoreExpectRefine(state->search.store, &found->items[state->next],
+										  found->count - state->next);
 			HnswRankAdd(&state->rank, &found->items[state->next++]);
+		}
 		if (HnswRankNext(&state->rank, &state->node))
 			return true;
 		if (state->next >= found->count && !NextBatch(state))

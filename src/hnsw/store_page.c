@@ -40,6 +40,22 @@ HnswBlockExists(PageStore *store, BlockNumber block)
 	return block < store->blocks;
 }
 
+Buffer
+HnswReadBuffer(PageStore *store, BlockNumber block)
+{
+	Buffer		buffer;
+
+	if (store->peek.memo != NULL)
+	{
+		buffer = *HnswPeekPlace(&store->peek, block) + 1;
+		if (RagReadRecentBuffer(store->index, block, buffer))
+			return buffer;
+	}
+	buffer = ReadBuffer(store->index, block);
+	HnswPeekRemember(&store->peek, block, buffer);
+	return buffer;
+}
+
 void *
 HnswValueRoom(PageStore *store)
 {
@@ -56,7 +72,7 @@ HnswLockNode(PageStore *store, HnswNode node, int mode, Buffer *buffer)
 
 	if (!HnswBlockExists(store, HnswRefBlock(node)))
 		return NULL;
-	*buffer = ReadBuffer(store->index, HnswRefBlock(node));
+	*buffer = HnswReadBuffer(store, HnswRefBlock(node));
 	LockBuffer(*buffer, mode);
 	tuple = HnswPageGetNode(BufferGetPage(*buffer), node);
 	if (tuple == NULL)
@@ -73,7 +89,7 @@ AssembleValue(PageStore *store, HnswNode node, HnswNodeTuple *tuple, char *into)
 	memcpy(into, HnswNodeValue(tuple), done);
 	for (int i = 0; i < tuple->value_pages; i++)
 	{
-		Buffer		buffer = ReadBuffer(store->index, tuple->value_block[i]);
+		Buffer		buffer = HnswReadBuffer(store, tuple->value_block[i]);
 		Page		page = BufferGetPage(buffer);
 		Size		length = Min(tuple->value_size - done, HNSW_VALUE_PAGE_ROOM);
 		bool		ours;
@@ -125,7 +141,6 @@ FindValue(PageStore *store, HnswNode node, Size *size, Buffer *buffer)
 		*buffer = InvalidBuffer;
 		return NULL;
 	}
-	HnswPeekRemember(&store->peek, HnswRefBlock(node), *buffer);
 	value = HnswLockedValue(store, node, tuple);
 	*size = tuple->value_size;
 	return value;
@@ -186,7 +201,7 @@ HnswCopyFine(PageStore *store, HnswNode node, const HnswNodeTuple *tuple)
 	if (!ItemPointerIsValid(&tuple->fine) ||
 		!HnswBlockExists(store, ItemPointerGetBlockNumber(&tuple->fine)))
 		return NULL;
-	buffer = ReadBuffer(store->index, ItemPointerGetBlockNumber(&tuple->fine));
+	buffer = HnswReadBuffer(store, ItemPointerGetBlockNumber(&tuple->fine));
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
 	fine = HnswPageGetFine(BufferGetPage(buffer), ItemPointerGetOffsetNumber(&tuple->fine), node, size);
 	if (fine != NULL)
@@ -242,6 +257,7 @@ HnswPageStoreRefine(HnswStore *base, HnswNode node, const HnswForm *query, HnswR
 static const HnswStoreMethods page_methods = {
 	.distances = HnswPageDistances,
 	.links = HnswPageLinks,
+	.expect = HnswPageExpect,
 	.value = PageValue,
 	.fine = PageFine,
 	.add_node = HnswPageAddNode,

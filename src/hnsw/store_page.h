@@ -26,6 +26,9 @@ typedef struct PageStore
 /* Names come from pages, which may be damaged. */
 extern bool HnswBlockExists(PageStore *store, BlockNumber block);
 
+/* Pins a page, by the memo if that knows where it is. */
+extern Buffer HnswReadBuffer(PageStore *store, BlockNumber block);
+
 /* Room for the largest value, until this is called again. */
 extern void *HnswValueRoom(PageStore *store);
 
@@ -54,5 +57,6 @@ extern Size HnswGlimpseValue(PageStore *store, HnswNode node);
 /* Where the links of a node are; false when it is gone. */
 extern bool HnswLinksPlace(PageStore *store, HnswNode node, ItemPointerData *at);
 extern int	HnswPageLinks(HnswStore *base, HnswNode node, int level, HnswCandidate *links);
+extern void HnswPageExpect(HnswStore *base, const HnswNode *nodes, int n);
 
 #endif							/* RAG_HNSW_STORE_PAGE_H */
