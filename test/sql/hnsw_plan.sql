@@ -44,6 +44,18 @@ RESET hnsw.ef_search;
 SET hnsw.iterative_scan = off;
 SELECT nearest('plan_rows WHERE percent < 50', 'LIMIT 20') AS off;
 RESET hnsw.iterative_scan;
+-- a scan that would end before it has found enough
+SET hnsw.max_scan_tuples = 30;
+SELECT nearest('plan_rows WHERE percent < 50', 'LIMIT 20') AS short, nearest('plan_rows WHERE percent < 50', 'LIMIT 10') AS enough;
+RESET hnsw.max_scan_tuples;
+-- not known how many: taken for few
+SET plan_cache_mode = force_generic_plan;
+PREPARE few(vector, int) AS SELECT id FROM plan_rows ORDER BY v <-> $1 LIMIT $2;
+SELECT plan(format('EXECUTE few(%L, 5)', v)) AS generic FROM plan_rows WHERE id = 1;
+DEALLOCATE few;
+RESET plan_cache_mode;
+SELECT nearest('plan_rows') AS every_row;
+SELECT plan(format('DECLARE c CURSOR FOR SELECT id FROM plan_rows ORDER BY v <-> %L', v)) AS cursor FROM plan_rows WHERE id = 1;
 
 -- values out of line: the table looks small, but is not
 CREATE TABLE plan_large AS
