@@ -41,7 +41,8 @@ FetchArgument(FunctionCallInfo fcinfo, int n, FetchRoom *room)
 
 	if (!VARATT_IS_EXTENDED(value))
 	{
-		FetchAhead((const char *) value, VARSIZE(value));
+		if (VARSIZE(value) < BLCKSZ)
+			FetchAhead((const char *) value, VARSIZE(value));
 		return value;
 	}
 	/* first: a pointer to a value has a short header too */
