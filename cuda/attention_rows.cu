@@ -112,16 +112,23 @@ take_key(running<G> &state, const float q[G][CHUNK], const float key[CHUNK],
 	}
 }
 
+/* What the groups of a block have seen, in shared memory. */
+template <int LANES, int G>
+struct all_groups
+{
+	float		out[ROWS_THREADS * CHUNK * G];
+	float		max[ROWS_THREADS / LANES * G];
+	float		sum[ROWS_THREADS / LANES * G];
+};
+
 /* The groups of a block merged: sums of head h's elements to out, or to this part's place. */
 template <int LANES, int G>
 static __device__ __forceinline__ void
-merge_groups(const attention_rows_args &a, const key_range &k, const running<G> &state, int first_head)
+merge_groups(const attention_rows_args &a, const key_range &k, const running<G> &state, int first_head,
+			 all_groups<LANES, G> &all)
 {
 	constexpr int groups = ROWS_THREADS / LANES;
 	constexpr int width = LANES * CHUNK;
-	SHARED_ARRAY(float, out, groups * width * G);
-	SHARED_ARRAY(float, max, groups * G);
-	SHARED_ARRAY(float, sum, groups * G);
 	int			group = (int) threadIdx.x / LANES;
 	int			lane = (int) threadIdx.x % LANES;
 	int			last = first_head / (a.all.heads / a.all.kv_heads) * (a.all.heads / a.all.kv_heads) +
@@ -132,12 +139,12 @@ merge_groups(const attention_rows_args &a, const key_range &k, const running<G> 
 	{
 		if (lane == 0)
 		{
-			max[g * groups + group] = state.max[g];
-			sum[g * groups + group] = state.sum[g];
+			all.max[g * groups + group] = state.max[g];
+			all.sum[g * groups + group] = state.sum[g];
 		}
 #pragma unroll
 		for (int i = 0; i < CHUNK; i++)
-			out[(g * groups + group) * width + lane * CHUNK + i] = state.out[g][i];
+			all.out[(g * groups + group) * width + lane * CHUNK + i] = state.out[g][i];
 	}
 	__syncthreads();
 	for (int n = (int) threadIdx.x; n < G * a.all.head_size; n += ROWS_THREADS)
@@ -152,13 +159,13 @@ merge_groups(const attention_rows_args &a, const key_range &k, const running<G> 
 		if (head >= last)
 			break;
 		for (int i = 0; i < groups; i++)
-			top = fmaxf(top, max[g * groups + i]);
+			top = fmaxf(top, all.max[g * groups + i]);
 		for (int i = 0; i < groups; i++)
 		{
-			float		factor = exp2f(max[g * groups + i] - top);
+			float		factor = exp2f(all.max[g * groups + i] - top);
 
-			total += sum[g * groups + i] * factor;
-			x += out[(g * groups + i) * width + e] * factor;
+			total += all.sum[g * groups + i] * factor;
+			x += all.out[(g * groups + i) * width + e] * factor;
 		}
 		if (k.parts == 1)
 			a.all.out[((size_t) k.row * (size_t) a.all.heads + (size_t) head) *
@@ -185,6 +192,8 @@ static __global__ void __launch_bounds__(ROWS_THREADS, 1)
 attention_rows_kernel(attention_rows_args a)
 {
 	constexpr int groups = ROWS_THREADS / LANES;
+	typedef all_groups<LANES, G> all_kind;
+	SHARED_ARRAY(all_kind, all, 1);
 	key_range	k = range_of(a, (int) blockIdx.x, (int) blockIdx.z);
 	int			per_kv = a.all.heads / a.all.kv_heads;
 	int			stretches = (per_kv + G - 1) / G;
@@ -238,7 +247,7 @@ attention_rows_kernel(attention_rows_args a)
 			take_key<LANES, G>(state, q, keys[u], values[u],
 							   first + u * groups + (int) threadIdx.x / LANES < k.end);
 	}
-	merge_groups<LANES, G>(a, k, state, first_head);
+	merge_groups<LANES, G>(a, k, state, first_head, *all);
 }
 
 /* Grid: rows, heads. Parts that a row does not have are not read. */

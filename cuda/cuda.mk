@@ -3,12 +3,13 @@
 #   make CUDA=1          rag_cuda.so too, by the toolkit in CUDA_HOME
 #   make check-cuda      the kernels and the backend on the emulator of test/cuda (needs g++ only)
 #   make cuda-resources  registers, shared memory and occupancy of the kernels; fails on a spill
+#   make cuda-ptx        what nvcc made of the kernels, to run on the emulator; part of check-cuda
 #   make bench-cuda      measurements on a machine with a GPU
 
 CUDA ?=
 CUDA_HOME ?= $(patsubst %/bin/nvcc,%,$(firstword $(wildcard /usr/local/cuda/bin/nvcc \
 	/usr/local/cuda-*/bin/nvcc /opt/cuda/bin/nvcc) $(shell command -v nvcc 2>/dev/null)))
-CUDA_GOALS = rag_cuda.so check-cuda cuda-tests cuda-resources bench-cuda
+CUDA_GOALS = rag_cuda.so check-cuda cuda-tests cuda-ptx cuda-resources bench-cuda
 
 CUDA_KERNELS = $(wildcard cuda/*.cu)
 CUDA_HOST = $(wildcard cuda/*.c)
@@ -82,6 +83,47 @@ $(foreach t,$(CUDA_TEST_SOURCES),$(eval $(patsubst test/cuda/%,$(EMULATED)/%,$(b
 cuda-tests: $(CUDA_TESTS) $(EMULATED)/rag_cuda.so
 check-cuda:
 	@test/tools/run-tests cuda
+
+# ---------------------------------------------------------------------------
+# The library as nvcc built it, on the emulator: a libcudart whose kernels are nvcc's PTX, instruction by
+# instruction, and a libcublas. LD_LIBRARY_PATH=$(BUILD)/ptx comes before the library's RUNPATH.
+# ---------------------------------------------------------------------------
+PTX = $(BUILD)/ptx
+CUDA_MAJOR = $(shell $(CUDA_HOME)/bin/nvcc --version 2>/dev/null | sed -n 's/.*release \([0-9]*\)[.].*/\1/p')
+PTX_EMULATOR = $(patsubst test/cuda/emulator/%.c,$(PTX)/%.o,$(filter-out %/blas.c,$(EMULATOR_SOURCES)))
+PTX_CXXFLAGS = $(filter-out -O% -fvisibility=hidden,$(EMULATED_CXXFLAGS)) $(EMULATOR_FLAGS) -ffp-contract=off
+PTX_CHECKS = $(patsubst %,$(PTX)/check_%,attention linear models rows)
+
+$(PTX)/%.ptx: cuda/%.cu $(CUDA_HEADERS)
+	@mkdir -p $(@D)
+	$(CUDA_HOME)/bin/nvcc $(NVCCFLAGS) -arch=compute_80 -ptx -o $@ $<
+$(PTX)/kernels.cc: $(CUDA_KERNELS:cuda/%.cu=$(PTX)/%.ptx) test/cuda/ptx/translate.py
+	python3 test/cuda/ptx/translate.py $(filter %.ptx,$^) >$@.new && mv $@.new $@
+$(PTX)/kernels.o: $(PTX)/kernels.cc test/cuda/ptx/ptx.h $(EMULATOR_HEADERS)
+	$(EMULATED_CXX) $(PTX_CXXFLAGS) -w -O1 -g0 -Itest/cuda/ptx -c -o $@ $<
+$(PTX)/cudart.o: test/cuda/ptx/cudart.cc test/cuda/ptx/ptx.h $(EMULATOR_HEADERS)
+	@mkdir -p $(@D)
+	$(EMULATED_CXX) $(PTX_CXXFLAGS) -O2 -Itest/cuda/ptx -c -o $@ $<
+$(PTX)/%.o: test/cuda/emulator/%.c $(EMULATOR_HEADERS)
+	@mkdir -p $(@D)
+	$(PLAIN_CC) $(filter-out -fvisibility=hidden,$(PLAIN_CFLAGS)) $(EMULATOR_FLAGS) $(PLAIN_CPPFLAGS) -c -o $@ $<
+$(PTX)/libcudart.so: $(PTX)/kernels.o $(PTX)/cudart.o $(PTX_EMULATOR)
+	echo 'libcudart.so.$(CUDA_MAJOR) { global: *; };' >$(PTX)/cudart.map
+	$(EMULATED_CXX) -shared -Wl,-soname,libcudart.so.$(CUDA_MAJOR),--version-script,$(PTX)/cudart.map \
+		-o $@ $^ -lm -pthread
+	ln -sf libcudart.so $(PTX)/libcudart.so.$(CUDA_MAJOR)
+$(PTX)/libcublas.so: $(PTX)/blas.o $(PTX)/libcudart.so
+	echo 'libcublas.so.$(CUDA_MAJOR) { global: *; };' >$(PTX)/cublas.map
+	$(EMULATED_CXX) -shared -Wl,-soname,libcublas.so.$(CUDA_MAJOR),--version-script,$(PTX)/cublas.map -o $@ $^
+	ln -sf libcublas.so $(PTX)/libcublas.so.$(CUDA_MAJOR)
+$(PTX_CHECKS): $(PTX)/%: $(EMULATED)/test/cuda/%.o $(ENGINE_LIBRARY) $(BUILD)/rag_cuda.so $(PTX)/libcublas.so
+	$(EMULATED_CXX) -o $@ $^ $(PTX)/libcudart.so -lm -ldl -pthread -Wl,-rpath-link,$(PTX)
+.PHONY: cuda-ptx
+cuda-ptx: $(PTX_CHECKS) $(PTX)/check_engine
+# loads the library as rag-engine does
+$(PTX)/check_engine: $(EMULATED)/check_engine $(BUILD)/rag_cuda.so $(PTX)/libcublas.so
+	cp $< $@
+	ln -sf ../rag_cuda.so $(PTX)/rag_cuda.so
 
 # ---------------------------------------------------------------------------
 # What the compiler made of the kernels.

@@ -22,7 +22,7 @@ config_of(engine_device_choice device)
 {
 	/* what is in a step must not depend on how long steps take */
 	return (engine_config) {.device = device,.threads = 2,.max_num_batched_tokens = 64,
-							.max_slowdown = -1};
+							.max_slowdown = -1,.cuda_library = getenv("RAG_CUDA_LIBRARY")};
 }
 
 /* ---------------------------------------------------------------------------
@@ -37,7 +37,8 @@ test_fallback(const char *devices, const char *library, const char *words, const
 	engine_error error = {0};
 
 	setenv("EMULATOR_DEVICES", devices, 1);
-	config.cuda_library = library;
+	if (library != NULL)
+		config.cuda_library = library;
 	e = engine_open(&config, &error);
 	ok(e != NULL && strncmp(engine_device(e), "CPU", 3) == 0 &&
 	   strstr(engine_device_note(e), words) != NULL, "auto, %s: the CPU, and a reason", name);
