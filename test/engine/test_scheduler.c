@@ -437,6 +437,36 @@ test_fair(void)
 	drive_close(d);
 }
 
+/* While a long prompt is read, in pieces of the budget, each step has a token for the one that generates. */
+static void
+test_long_prompt(void)
+{
+	drive	   *d = drive_open(&(engine_config) {.threads = 1,.max_num_batched_tokens = 8,.max_slowdown = -1}, LLAMA,
+						   "{\"max_model_len\": 256, \"max_num_seqs\": 2, \"speculation\": \"off\"}");
+	protocol_sampling s = drive_greedy(100);
+	protocol_sampling one = drive_greedy(1);
+	char		text[200];
+	long		before;
+	long		tokens;
+	int			steps = 0;
+
+	memset(text, 'x', sizeof(text));
+	text[sizeof(text) - 1] = '\0';
+	drive_generate(d, 1, "Hello", &s);
+	while (drive_statistic(d, "generated_tokens") < 3)
+		drive_step(d);
+	before = drive_statistic(d, "generated_tokens");
+	drive_generate(d, 2, text, &one);
+	for (; steps < 1000 && !d->answers[2].over; steps++)
+		drive_step(d);
+	/* the last step has one of both */
+	tokens = drive_statistic(d, "generated_tokens") - before;
+	ok(!d->answers[1].over && tokens == steps + 1, "beside a prompt of %d tokens: %ld tokens in %d steps",
+	   (int) d->answers[2].usage.prompt_tokens, tokens, steps);
+	ok(steps == ((int) d->answers[2].usage.prompt_tokens + 6) / 7, "and seven tokens of it in each");
+	drive_close(d);
+}
+
 /* ---------------------------------------------------------------------------
  * Loading beside running
  * ------------------------------------------------------------------------- */
@@ -529,6 +559,7 @@ main(void)
 	test_shared();
 	test_preempted();
 	test_fair();
+	test_long_prompt();
 	test_loading();
 	test_cancel();
 	test_close();

@@ -30,6 +30,9 @@ is($node->safe_psql('postgres', q{SELECT usename, running BETWEEN 1 AND 2, waiti
 	'guest|t|t|t', 'rag.stat_role: what a role has and waits for');
 is($node->safe_psql('postgres', q{SELECT running BETWEEN 1 AND 2, waiting > 10, kv_blocks_used > 0, loaded_percent FROM rag.stat_model WHERE name = 'llama'}),
 	't|t|t|100.0', 'rag.stat_model: the same of the model');
+my $named = $node->safe_psql('postgres', q{SELECT current_setting('server_version_num')::int >= 170000}) eq 't';
+ok(RagServe->poll($node, q{SELECT count(*) FROM pg_stat_activity WHERE wait_event = '} . ($named ? 'RagModelAnswer' : 'Extension') .
+		q{' AND pid IN (SELECT pid FROM rag.stat_activity)}, 1), 'what it waits for, by a name of its own on 17 and later');
 my $second = RagServe->call($node, q{SET rag.priority = 20; SELECT generate('second', max_tokens => 5)});
 ok(RagServe->poll($node, q{SELECT count(*) FROM rag.stat_activity WHERE state = 'waiting' AND queue_ms > 50 AND compute_ms = 0}, 1),
 	'one that waits');
