@@ -50,6 +50,11 @@
 #define RagWaitEvent(name) PG_WAIT_EXTENSION
 #endif
 
+/* How the names of libraries end, where the headers do not say so. */
+#ifndef DLSUFFIX
+#define DLSUFFIX ".so"
+#endif
+
 /* Settings below a prefix that nobody has defined are an error, once all are defined. */
 #if PG_VERSION_NUM >= 150000
 #define RagReserveSettings(prefix) MarkGUCPrefixReserved(prefix)
