@@ -67,6 +67,19 @@ foreach my $statement ($long, q{SELECT count(embed(array_fill('the cat'::text, A
 ok(RagServe->poll($node, q{SELECT sum(running + waiting + kv_blocks_used) FROM rag.stat_model}, 0),
 	'... leaves nothing running and no KV block in use');
 
+# -- and so do those whose client is gone, if the server looks after it (since PostgreSQL 14)
+SKIP:
+{
+	skip 'no client_connection_check_interval', 2
+	  if $node->safe_psql('postgres', q{SELECT count(*) FROM pg_settings WHERE name = 'client_connection_check_interval'}) == 0;
+	my $call = RagServe->call($node, "SET client_connection_check_interval = '100ms'; $long");
+	ok(RagServe->poll($node, q{SELECT sum(kv_blocks_used) > 0 FROM rag.stat_model}, 't'), 'a call with blocks');
+	$call->{handle}->signal('KILL');
+	RagServe->result($call);
+	ok(RagServe->poll($node, q{SELECT sum(running + waiting + kv_blocks_used) FROM rag.stat_model}, 0), 'a client that is killed leaves none');
+	RagServe->wait_calls($node, 0);
+}
+
 # -- thousands of small answers that race with their reader, left in the middle
 my $race = q{SET statement_timeout = '120s';
 	DO $$
