@@ -1,6 +1,7 @@
 """The two vector stores of langchain-postgres."""
 import os
 
+import psycopg
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
@@ -33,7 +34,10 @@ def pgvector_store():
     store = PGVector(embeddings=Known(), collection_name="docs", connection=URL, use_jsonb=True,
                      embedding_length=DIMENSIONS)
     store.add_documents(documents(), ids=[str(i) for i in range(len(VECTORS))])
-    check(numbers(store.similarity_search("question", k=5)) == nearest(cosine), "PGVector: create, insert, search")
+    # it makes no index itself
+    with psycopg.connect(host=os.environ["PGHOST"], user="postgres", dbname=os.environ["PGDATABASE"]) as db:
+        db.execute("CREATE INDEX ON langchain_pg_embedding USING hnsw (embedding vector_cosine_ops)")
+    check(numbers(store.similarity_search("question", k=5)) == nearest(cosine), "PGVector: create, insert, index, search")
     found = store.similarity_search("question", k=5, filter={"topic": {"$eq": "odd"}})
     check(numbers(found) == nearest(cosine, "odd"), "PGVector: search with a filter")
     found = store.max_marginal_relevance_search("question", k=3)
