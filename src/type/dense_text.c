@@ -61,10 +61,9 @@ static bool
 parse_element(const DenseType *type, const char *input, const char **at, float *value,
 			  Node *escontext)
 {
-	char	   *end;
+	const char *end;
 
-	errno = 0;
-	*value = strtof(*at, &end);
+	*value = TextReadFloat(*at, &end);
 	if (end == *at)
 		return TextSyntaxError(type, input, NULL, escontext);
 	if ((errno == ERANGE && isinf(*value)) || DenseOverflows(type, *value))

@@ -66,11 +66,10 @@ parse_whole(Parser *parser, int *result)
 static bool
 parse_value(Parser *parser, float *value)
 {
-	char	   *end;
+	const char *end;
 
 	parser->at = TextSkipSpace(parser->at);
-	errno = 0;
-	*value = strtof(parser->at, &end);
+	*value = TextReadFloat(parser->at, &end);
 	if (end == parser->at)
 		return syntax_error(parser, NULL);
 	if (errno == ERANGE && (*value == 0 || isinf(*value)))

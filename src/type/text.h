@@ -15,6 +15,9 @@ TextSkipSpace(const char *at)
 	return at;
 }
 
+/* number.c: the number at this place and its end, with errno, as strtof() has them */
+extern float TextReadFloat(const char *at, const char **end);
+
 /* "invalid input syntax", with a detail or NULL; false where the error is saved */
 extern bool TextSyntaxError(const DenseType *type, const char *input, const char *detail,
 							Node *escontext);

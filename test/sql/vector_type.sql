@@ -19,6 +19,21 @@ SELECT count(*) FROM (
 	FROM generate_series(1, 2000) n) s
 WHERE a::vector::text::vector::real[] IS DISTINCT FROM a;
 
+-- numbers are read as those of real are: of any length, and in the middle of two reals
+SELECT count(*) FILTER (WHERE ('[' || x || ']')::vector::real[] IS DISTINCT FROM ARRAY[x::real]) AS wrong,
+	count(DISTINCT x) > 4000 AS various FROM (
+	SELECT CASE n % 3 WHEN 0 THEN '-' ELSE '' END || overlay(digits PLACING '.' FROM 1 + n % length(digits) FOR 0) ||
+		CASE n % 5 WHEN 0 THEN '' WHEN 1 THEN 'E+' || n % 14 ELSE 'e' || n % 34 - 18 END AS x
+	FROM (SELECT n, substr(translate(md5(n::text), 'abcdef', '012345'), 1, 1 + n % 18) AS digits
+		FROM generate_series(1, 5000) n) d) s;
+SELECT count(*) FROM (
+	SELECT (power(2, n % 40 - 15)::numeric * (16777217 + 2 * n) / 2)::text AS x FROM generate_series(0, 999) n) s
+WHERE ('[' || x || ']')::vector::real[] IS DISTINCT FROM ARRAY[x::real];
+SELECT '[00000000000000000000000000000000000000000000000000000000000000000000000000012.5]'::vector, '[-0.0e5,1e-0]'::vector;
+SELECT '[1e]'::vector;
+SELECT '[.]'::vector;
+SELECT '[-]'::vector;
+
 -- type modifier
 SELECT '[1,2,3]'::vector(3);
 SELECT '[1,2,3]'::vector(2);
