@@ -334,6 +334,7 @@ CREATE VIEW rag.stat_model AS
 	LEFT JOIN rag.model m ON m.uri OPERATOR(pg_catalog.=) s.uri
 		AND m.options::pg_catalog.text OPERATOR(pg_catalog.=) s.options;
 COMMENT ON VIEW rag.stat_model IS 'Models in the engine''s memory; without a name if this database does not have them';
+COMMENT ON COLUMN rag.stat_model.prompt_tokens IS 'Tokens of prompts that were computed; prefix_hit_tokens were in the cache already';
 COMMENT ON COLUMN rag.stat_model.tokens_per_second IS 'Tokens generated, or embedded, in the last ten seconds';
 COMMENT ON COLUMN rag.stat_model.batch_size IS 'Sequences of a step, on average';
 COMMENT ON COLUMN rag.stat_model.drafted_tokens IS 'Guesses at the next tokens; accepted_tokens of them were right';

@@ -10,7 +10,7 @@
 #include <time.h>
 
 #define DEFAULT_BATCHED_TOKENS 512
-#define DEFAULT_QUEUE 4096
+#define DEFAULT_QUEUE 8192
 #define DEFAULT_SLOWDOWN 2.5f
 #define BACKGROUND_THREADS 2
 
@@ -403,6 +403,12 @@ join(request *r, engine_error *error)
 	r->role = role_hold(r->engine, r->caller.role);
 	if (r->role == NULL)
 		return engine_fail_memory(error, "a request");
+	if (!role_may_wait(r->engine, r->role))
+	{
+		r->role->users--;
+		return engine_fail(error, ENGINE_FULL, "%u requests of the role wait for the model engine already",
+						   r->role->users - r->role->requests);
+	}
 	r->model = loaded_hold(r->engine, &name);
 	if (r->model == NULL)
 	{

@@ -37,7 +37,7 @@ typedef struct engine_config
 	int			max_num_batched_tokens; /* of a step and model; 0: 512 */
 	float		max_slowdown;	/* of steps that generate, by prompts beside; 0: 2.5, negative: any */
 	int			progress_ms;	/* PROGRESS so often at most; 0: never */
-	int			max_queue;		/* requests that wait for their first step; 0: 4096 */
+	int			max_queue;		/* requests that wait for their first step; 0: 8192 */
 	int			cuda_device;	/* ordinal */
 	double		gpu_memory_utilization; /* share of its memory to use; 0: 0.5 */
 	const char *cuda_library;	/* NULL: rag_cuda.so beside the program */

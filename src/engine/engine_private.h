@@ -294,6 +294,8 @@ extern void queue_insert_request(sequence_queue *q, request *r);
 /* roles.c: the account of a role, for a request of its own; NULL: no memory */
 extern role_account *role_hold(engine *e, uint32_t role);
 extern void role_leave(request *r);
+/* Whether its newest request, which it counts and the engine does not yet, has a place in the queue. */
+extern bool role_may_wait(const engine *e, const role_account *a);
 extern void roles_close(engine *e);
 /* Whether the limits let s begin now; it begins; it gives back its place for a while or for good. */
 extern bool role_allows(const sequence *s);

@@ -57,6 +57,17 @@ role_hold(engine *e, uint32_t role)
 	return a;
 }
 
+/*
+ * No role waits with more requests than there are free places: it has at most half of what the
+ * others leave, so there is room for the first requests of a role however much one asks
+ * (dynamic thresholds, Choudhury and Hahne 1998).
+ */
+bool
+role_may_wait(const engine *e, const role_account *a)
+{
+	return (int64_t) (a->users - a->requests) + e->queued <= e->config.max_queue;
+}
+
 void
 roles_close(engine *e)
 {

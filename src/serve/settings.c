@@ -59,7 +59,9 @@ SettingsDefineEngine(void)
 							 &rag_settings.max_slowdown, 2.5, 0, 1000, PGC_SIGHUP, 0, SettingsCheckSlowdown, NULL,
 							 NULL);
 	DefineCustomIntVariable("rag.max_queue",
-							"Requests that may wait for the model engine, 0 for its own choice.", when,
+							"Requests that may wait for the model engine, 0 for its own choice.",
+							"One role has at most half of the places that the others leave. "
+							"Takes effect when the model engine starts; rag.restart_engine() restarts it.",
 							&rag_settings.max_queue, 0, 0, 1000000, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("rag.engine_timeout",
 							"Time after which a model engine that says nothing is ended and started again.",

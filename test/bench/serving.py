@@ -149,8 +149,7 @@ def generate_together(connections, prompts, tokens):
 
 
 def computed_tokens(db):
-    return db.execute("SELECT prompt_tokens - prefix_hit_tokens FROM rag.stat_model "
-                      "WHERE name = 'serving_smollm'").fetchone()[0]
+    return db.execute("SELECT prompt_tokens FROM rag.stat_model WHERE name = 'serving_smollm'").fetchone()[0]
 
 
 def llama_server(threads):

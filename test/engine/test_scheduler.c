@@ -315,6 +315,43 @@ test_roles(void)
 	drive_close(d);
 }
 
+/* Roles that ask for more than there is room for: each leaves as many places as it takes. */
+static void
+test_queue(void)
+{
+	static const int shares[] = {8, 4, 2, 1, 1, 0};
+	drive	   *d = drive_open(&(engine_config) {.threads = 1,.max_queue = 16}, LLAMA, "{}");
+	protocol_sampling s = drive_greedy(2);
+	uint64_t	id = 0;
+	int			wrong = 0;
+	int			good = 0;
+
+	for (uint32_t role = 0; role < 6; role++)
+	{
+		int			waiting = 0;
+
+		d->caller.role = role + 1;
+		for (int i = 0; i < 10; i++)
+		{
+			drive_generate(d, id, "Hello", &s);
+			drive_collect(d);
+			waiting += !d->answers[id].over;
+			wrong += d->answers[id].over && d->answers[id].code != ENGINE_FULL;
+			id++;
+		}
+		wrong += waiting != shares[role];
+	}
+	ok(wrong == 0, "a role's requests that wait leave room for those of others");
+	ok(strstr(d->answers[9].message, "8 requests of the role wait") != NULL, "beyond it they are refused: %s",
+	   d->answers[9].message);
+	for (uint64_t i = 0; i < id; i++)
+		good += drive_wait(d, i)->code == ENGINE_OK;
+	ok(good == 16, "those that waited are done");
+	drive_generate(d, id, "Hello", &s);
+	ok(drive_wait(d, id)->code == ENGINE_OK, "and there is room again");
+	drive_close(d);
+}
+
 /* The same for texts to embed: a step holds what each role may have. */
 static void
 test_roles_encoder(void)
@@ -555,6 +592,7 @@ main(void)
 	test_priority();
 	test_aging();
 	test_roles();
+	test_queue();
 	test_roles_encoder();
 	test_shared();
 	test_preempted();
