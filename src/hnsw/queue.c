@@ -149,7 +149,7 @@ HnswNodeSetInitDense(HnswNodeSet *set, MemoryContext context)
 	memset(set, 0, sizeof(*set));
 	set->context = context;
 	set->size = SET_FIRST_SIZE;
-	set->marks = MemoryContextAllocZero(context, set->size * sizeof(uint32));
+	set->marks = MemoryContextAllocZero(context, set->size);
 	set->mark = 1;
 }
 
@@ -160,7 +160,7 @@ HnswNodeSetClear(HnswNodeSet *set)
 	{
 		if (++set->mark == 0)
 		{
-			memset(set->marks, 0, set->size * sizeof(uint32));
+			memset(set->marks, 0, set->size);
 			set->mark = 1;
 		}
 	}
@@ -176,8 +176,8 @@ MarkNode(HnswNodeSet *set, HnswNode node)
 	{
 		uint64		size = pg_nextpower2_64(node + 1);
 
-		set->marks = repalloc_huge(set->marks, size * sizeof(uint32));
-		memset(set->marks + set->size, 0, (size - set->size) * sizeof(uint32));
+		set->marks = repalloc_huge(set->marks, size);
+		memset(set->marks + set->size, 0, size - set->size);
 		set->size = size;
 	}
 	if (set->marks[node] == set->mark)

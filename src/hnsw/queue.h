@@ -61,8 +61,8 @@ extern void HnswQueueSort(HnswQueue *queue);
 typedef struct HnswNodeSet
 {
 	HnswNode   *slots;
-	uint32	   *marks;			/* NULL: not dense */
-	uint32		mark;
+	uint8	   *marks;			/* NULL: not dense */
+	uint8		mark;
 	uint64		size;			/* a power of two */
 	uint64		count;
 	MemoryContext context;

@@ -136,6 +136,22 @@ MemoryReadLinks(HnswStore *base, HnswNode node, int level, HnswCandidate *links)
 	return count;
 }
 
+/* The lists of level 0, where a search spends its time. */
+static void
+MemoryExpect(HnswStore *base, const HnswNode *nodes, int n)
+{
+	MemoryStore *store = (MemoryStore *) base;
+	Size		size = sizeof(MemoryNode) + LinksSize(base->m, 0);
+
+	for (int i = 0; i < n; i++)
+	{
+		const char *node = (const char *) NodeOf(store, nodes[i]);
+
+		for (Size at = 0; at < size; at += NODE_ALIGNMENT)
+			__builtin_prefetch(node + at);
+	}
+}
+
 static const void *
 MemoryValue(HnswStore *base, HnswNode node)
 {
@@ -274,6 +290,7 @@ MemoryReplaceLink(HnswStore *base, HnswNode from, int level, HnswNode old, HnswC
 static const HnswStoreMethods memory_methods = {
 	.distances = MemoryDistances,
 	.links = MemoryReadLinks,
+	.expect = MemoryExpect,
 	.value = MemoryValue,
 	.covered = MemoryCovered,
 	.add_node = MemoryAddNode,
@@ -322,6 +339,7 @@ HnswMemoryStore(HnswMemoryGraph *graph, const HnswSupport *support, int m, int e
 	store->base.ef_construction = ef_construction;
 	store->base.max_level = HnswMaxLevel(m);
 	store->base.keeps_distances = true;
+	store->base.fill = m / 2;
 	store->base.visited = &store->visited;
 	store->base.entry = HNSW_NO_NODE;
 	store->graph = graph;
