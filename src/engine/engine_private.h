@@ -81,6 +81,7 @@ struct sequence_queue
 {
 	sequence   *first;
 	sequence   *last;
+	sequence   *look;			/* where the search of schedule.c goes on; NULL: nowhere yet */
 	int			count;
 };
 

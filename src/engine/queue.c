@@ -31,6 +31,8 @@ queue_remove(sequence *s)
 {
 	sequence_queue *q = s->queue;
 
+	if (q->look == s)
+		q->look = s->next;
 	if (s->previous)
 		s->previous->next = s->next;
 	else

@@ -16,7 +16,10 @@
 
 #include <string.h>
 
-/* Sequences that a step passes by because their roles have all they may have */
+/*
+ * Sequences that a step passes by because their roles have all they may have: so many at the
+ * beginning of the queue, and as many further on
+ */
 #define MAX_PASSED 1024
 
 /* The arrays behind the batch, which the graph sees as constant. */
@@ -75,37 +78,71 @@ add_rows(step *st, sequence *s, int first, int count)
 }
 
 /*
- * True if there is no point in looking further for a sequence that may begin: a step that has
- * something to do need not look at all that wait.
+ * A look for sequences that may begin. A step that has something to do need not look at all that
+ * wait: when it has passed many by, it goes on where the step before it has stopped. So each is
+ * looked at within some steps, however many before it may not begin.
  */
-static bool
-enough_passed(const loaded_model *m, int passed)
+typedef struct search
 {
-	return passed >= MAX_PASSED && m->batch.rows > 0;
+	loaded_model *model;
+	sequence   *next;
+	int			passed;
+	bool		further;
+} search;
+
+static sequence *
+search_next(search *f)
+{
+	sequence   *s = f->next;
+
+	if (s)
+		f->next = s->next;
+	else if (f->further)
+		f->model->waiting.look = NULL;
+	return s;
+}
+
+/* The last one may not begin. */
+static void
+search_pass(search *f)
+{
+	sequence_queue *q = &f->model->waiting;
+
+	if (++f->passed < MAX_PASSED || f->model->batch.rows == 0)
+		return;
+	f->passed = 0;
+	if (f->further)
+	{
+		q->look = f->next;
+		f->further = false;
+		f->next = NULL;
+		return;
+	}
+	f->further = true;
+	if (q->look)
+		f->next = q->look;
 }
 
 bool
 schedule_encoder(loaded_model *m)
 {
 	step		st;
-	sequence   *next;
+	sequence   *s;
+	search		f = {.model = m,.next = m->waiting.first};
 	int			rows = engine_encoder_rows(m);
-	int			passed = 0;
 
 	begin_step(&st, m);
 	if (rows > m->max_rows)
 		rows = m->max_rows;
-	for (sequence *s = m->waiting.first; s; s = next)
+	while ((s = search_next(&f)) != NULL)
 	{
-		next = s->next;
 		/* the first goes whatever it costs */
 		if (m->batch.sequences == m->max_sequences ||
 			(m->batch.rows > 0 && m->batch.rows + s->count > rows))
 			break;
 		if (!role_allows(s))
 		{
-			if (enough_passed(m, ++passed))
-				break;
+			search_pass(&f);
 			continue;
 		}
 		role_begin(s);
@@ -349,18 +386,16 @@ static void
 admit(step *st)
 {
 	loaded_model *m = st->model;
-	sequence   *next;
-	int			passed = 0;
+	sequence   *s;
+	search		f = {.model = m,.next = m->waiting.first};
 
-	for (sequence *s = m->waiting.first; s; s = next)
+	while ((s = search_next(&f)) != NULL)
 	{
-		next = s->next;
 		if (m->running.count >= m->max_sequences || m->batch.rows >= m->max_rows || st->prompt_left <= 0)
 			return;
 		if (!role_allows(s))
 		{
-			if (enough_passed(m, ++passed))
-				return;
+			search_pass(&f);
 			continue;
 		}
 		take_prefix(m, s);

@@ -437,6 +437,37 @@ test_preempted(void)
 	drive_close(d);
 }
 
+/* Behind thousands of texts that their role may not have computed yet others are found. */
+static void
+test_passed_by(void)
+{
+	drive	   *d = drive_open(&(engine_config) {.threads = 1,.max_num_batched_tokens = 64}, BERT, "{}");
+	const char *texts[4000];
+	int			steps = 0;
+
+	for (int i = 0; i < 4000; i++)
+		texts[i] = "the cat is a dog";
+	drive_simple(d, PROTOCOL_LOAD, 0);
+	drive_wait(d, 0);
+	d->caller = (protocol_caller) {.role = 7,.max_tokens = 30};
+	drive_embed(d, 1, 4000, texts, 0);
+	while (d->answers[1].vector_count == 0)
+		drive_step(d);
+	d->caller = (protocol_caller) {.role = 8,.priority = PROTOCOL_MAX_PRIORITY};
+	drive_embed(d, 2, 1, texts, 0);
+	while (!d->answers[2].over && steps < 2000)
+	{
+		drive_step(d);
+		steps++;
+	}
+	ok(steps < 12 && d->answers[1].vector_count > 0 && !d->answers[1].over,
+	   "behind 4000 texts of a role that may have four at a time, another's is done after %d steps", steps);
+	drive_simple(d, PROTOCOL_CANCEL, 1);
+	drive_embed(d, 3, 40, texts, 0);
+	ok(drive_wait(d, 3)->code == ENGINE_OK, "and others when those are canceled");
+	drive_close(d);
+}
+
 /* A request of very many texts and single ones beside it: neither waits for the other's end. */
 static void
 test_fair(void)
@@ -597,6 +628,7 @@ main(void)
 	test_shared();
 	test_preempted();
 	test_fair();
+	test_passed_by();
 	test_long_prompt();
 	test_loading();
 	test_cancel();
