@@ -323,7 +323,7 @@ CREATE VIEW rag.stat_model AS
 		   rag.latency_quantile(s.first_token, 0.5) AS first_token_p50_ms,
 		   rag.latency_quantile(s.first_token, 0.99) AS first_token_p99_ms,
 		   rag.latency_quantile(s.token, 0.5) AS token_p50_ms, rag.latency_quantile(s.token, 0.99) AS token_p99_ms,
-		   s.first_token AS first_token_histogram, s.token AS token_histogram
+		   s.first_token AS first_token_histogram, s.token AS token_histogram, s.uri, s.options
 	FROM pg_catalog.jsonb_to_recordset(rag.engine_statistics() OPERATOR(pg_catalog.->) 'models') AS s(
 		uri text, options text, kind text, architecture text, state text, load_bytes numeric, loaded_bytes numeric,
 		memory_bytes bigint, running bigint, waiting bigint,
@@ -333,7 +333,8 @@ CREATE VIEW rag.stat_model AS
 		first_token bigint[], token bigint[])
 	LEFT JOIN rag.model m ON m.uri OPERATOR(pg_catalog.=) s.uri
 		AND m.options::pg_catalog.text OPERATOR(pg_catalog.=) s.options;
-COMMENT ON VIEW rag.stat_model IS 'Models in the engine''s memory; without a name if this database does not have them';
+COMMENT ON VIEW rag.stat_model IS 'Models in the engine''s memory; without a name if this database does not have them, or not yet';
+COMMENT ON COLUMN rag.stat_model.loaded_percent IS 'How much of it has been read, while state is "loading"';
 COMMENT ON COLUMN rag.stat_model.prompt_tokens IS 'Tokens of prompts that were computed; prefix_hit_tokens were in the cache already';
 COMMENT ON COLUMN rag.stat_model.tokens_per_second IS 'Tokens generated, or embedded, in the last ten seconds';
 COMMENT ON COLUMN rag.stat_model.batch_size IS 'Sequences of a step, on average';

@@ -45,6 +45,9 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM rag.stat_activity WHERE r
 $reader->query_safe('COMMIT');
 $reader->quit;
 
+is($node->safe_psql('postgres', q{SELECT name, state, uri ~ 'tiny-bert$', options FROM rag.stat_model WHERE kind = 'embedding'}), 'bert|ready|t|{}',
+	'rag.stat_model: which files');
+
 # -- counts
 $node->safe_psql('postgres', 'SELECT rag.stat_reset()');
 is($node->safe_psql('postgres', q{SELECT sum(requests + generated_tokens + steps), sum(tokens_per_second) FROM rag.stat_model}), '0|0',
