@@ -143,6 +143,23 @@ engine_answer_done(engine *e, uint64_t id, const protocol_usage *usage)
 	protocol_end(&e->output);
 }
 
+/* Where a request is found by its number. */
+static request **
+bucket_of(engine *e, uint64_t id)
+{
+	return &e->by_id[(id * UINT64_C(0x9E3779B97F4A7C15)) >> (64 - ENGINE_ID_BITS)];
+}
+
+static void
+forget_id(request *r)
+{
+	request   **link = bucket_of(r->engine, r->id);
+
+	while (*link != r)
+		link = &(*link)->next_by_id;
+	*link = r->next_by_id;
+}
+
 /* Out of every queue, its blocks free, its model left. */
 static void
 remove_request(request *r)
@@ -160,6 +177,7 @@ remove_request(request *r)
 			sequence_release(m, s);
 	}
 	role_leave(r);
+	forget_id(r);
 	if (r->previous)
 		r->previous->next = r->next;
 	else
@@ -323,7 +341,7 @@ cancel(engine *e, uint64_t id)
 {
 	engine_error error;
 
-	for (request *r = e->first; r; r = r->next)
+	for (request *r = *bucket_of(e, id); r; r = r->next_by_id)
 	{
 		if (r->id != id || r->canceled)
 			continue;
@@ -370,6 +388,8 @@ link_request(engine *e, request *r)
 	else
 		e->first = r;
 	e->last = r;
+	r->next_by_id = *bucket_of(e, r->id);
+	*bucket_of(e, r->id) = r;
 	e->request_count++;
 	e->queued++;
 }

@@ -38,6 +38,8 @@
  */
 #define ENGINE_INLINE_BYTES (64 * 1024)
 
+#define ENGINE_ID_BITS 10
+
 typedef struct request request;
 typedef struct sequence sequence;
 typedef struct loaded_model loaded_model;
@@ -119,6 +121,7 @@ struct request
 	engine	   *engine;
 	request    *next;
 	request    *previous;
+	request    *next_by_id;		/* of those in its bucket */
 	uint64_t	id;
 	uint64_t	serial;			/* order of arrival */
 	protocol_type type;
@@ -256,6 +259,7 @@ struct engine
 	loaded_model *models;
 	request    *first;
 	request    *last;
+	request    *by_id[1 << ENGINE_ID_BITS]; /* hashed: many may be canceled at once */
 	int			request_count;
 	int			queued;			/* of them, not begun */
 	size_t		taken;			/* bytes of requests since the last step */
