@@ -117,6 +117,22 @@ FindCandidates(Repair *repair, const HnswForm *form)
 		SearchCandidates(repair, form);
 }
 
+/* Links back to a node from those that it links to now, as far as they have room. */
+static void
+LinkBack(HnswStore *store, HnswNode node, int level, const HnswQueue *added)
+{
+	HnswLinkChange changes[HNSW_MAX_LINKS];
+
+	for (int i = 0; i < added->count; i++)
+		changes[i] = (HnswLinkChange) {
+			.from = added->items[i].node,
+			.level = level,
+			.old = HNSW_NO_NODE,
+			.to = {.node = node, .distance = added->items[i].distance}
+		};
+	store->methods->change_links(store, changes, added->count);
+}
+
 /* Gives the node links in the place of those that it loses. */
 static void
 ReplaceLost(Repair *repair, HnswNode node, const HnswForm *form)
@@ -132,12 +148,7 @@ ReplaceLost(Repair *repair, HnswNode node, const HnswForm *form)
 	added.items += kept;
 	added.count -= kept;
 	store->methods->repair_links(store, node, repair->level, repair->deleted, &added);
-	for (int i = 0; i < added.count; i++)
-	{
-		HnswCandidate back = {.node = node, .distance = added.items[i].distance};
-
-		store->methods->add_link(store, added.items[i].node, repair->level, back);
-	}
+	LinkBack(store, node, repair->level, &added);
 }
 
 /* The nodes that linked to this one may all be among the deleted. */
