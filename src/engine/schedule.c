@@ -421,13 +421,15 @@ plan_drafts(step *st, int generating)
 	const loaded_model *m = st->model;
 	speculation_step *plan = &st->plan;
 
+	*plan = (speculation_step) {.tokens = (float) generating};
 	st->draft_left = m->max_outputs - m->max_sequences;
-	if (m->options.speculation == SPECULATION_AUTO && m->running.count > 1 &&
-		m->running.count == m->max_sequences)
+	/* beside none there is nothing to compare with: one that is admitted with all but its last
+	 * token in the cache guesses from its next step on */
+	if (m->options.speculation == SPECULATION_AUTO &&
+		(generating == 0 || (m->running.count > 1 && m->running.count == m->max_sequences)))
 		st->draft_left = 0;
 	if (generating == 0 || st->draft_left == 0)
 		return;
-	*plan = (speculation_step) {.tokens = (float) generating};
 	for (int i = 0; i <= SPECULATE_ROWS; i++)
 	{
 		plan->time[i] = pace_estimate(&m->pace, generating + i);

@@ -437,6 +437,35 @@ test_preempted(void)
 	drive_close(d);
 }
 
+/* A prompt that is in the cache but for its last token, in a step of its own, and that guesses. */
+static void
+test_cached(void)
+{
+	drive	   *d = drive_open(&(engine_config) {.threads = 1}, LLAMA, "{\"max_model_len\": 256}");
+	protocol_sampling s = drive_greedy(12);
+	static const char text[] = "the cat is the cat is the cat is the cat is the cat is the cat is the cat is the cat";
+	int			same = 0;
+	int			cached = 0;
+	int			tried = 0;
+
+	for (size_t length = 12; length < sizeof(text); length++, tried++)
+	{
+		char		part[sizeof(text)] = "";
+		uint64_t	id = 2 * (uint64_t) tried;
+
+		memcpy(part, text, length);
+		drive_generate(d, id, part, &s);
+		drive_wait(d, id);
+		drive_generate(d, id + 1, part, &s);
+		drive_wait(d, id + 1);
+		same += same_answer(&d->answers[id], &d->answers[id + 1]);
+		cached += d->answers[id + 1].usage.cached_tokens + 1 == d->answers[id + 1].usage.prompt_tokens;
+	}
+	ok(same == tried && cached > 0, "what is cached but for a token says the same again (%d of %d, %d such)", same,
+	   tried, cached);
+	drive_close(d);
+}
+
 /* Behind thousands of texts that their role may not have computed yet others are found. */
 static void
 test_passed_by(void)
@@ -627,6 +656,7 @@ main(void)
 	test_roles_encoder();
 	test_shared();
 	test_preempted();
+	test_cached();
 	test_fair();
 	test_passed_by();
 	test_long_prompt();
