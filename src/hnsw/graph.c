@@ -194,25 +194,6 @@ GraphSelectLinks(HnswStore *store, const HnswQueue *candidates, HnswQueue *chose
 	}
 }
 
-/*
- * Where the heuristic leaves a node with few links, the nearest others. Too many of them
- * would push the few links out that lead from one cluster to another.
- */
-static void
-AddNearest(const HnswQueue *candidates, HnswQueue *chosen, int fill)
-{
-	int			diverse = chosen->count;
-
-	for (int i = 0, next = 0; i < candidates->count && chosen->count < fill; i++)
-	{
-		/* both are in the same order */
-		if (next < diverse && chosen->items[next].node == candidates->items[i].node)
-			next++;
-		else
-			HnswQueueAppend(chosen, candidates->items[i]);
-	}
-}
-
 void
 GraphChooseLinks(HnswStore *store, HnswInsertion *insertion, MemoryContext context)
 {
@@ -234,7 +215,6 @@ GraphChooseLinks(HnswStore *store, HnswInsertion *insertion, MemoryContext conte
 		GraphSearchLayer(&search, level, store->ef_construction, true, NULL);
 		GraphSelectLinks(store, &search.results, &insertion->links[level],
 						 HnswLevelLinks(store->m, level));
-		AddNearest(&search.results, &insertion->links[level], store->fill);
 		/* with none alive, the level below still needs a place to start at */
 		if (search.results.count == 0)
 			StartAtEntry(&search);

@@ -230,7 +230,6 @@ struct HnswStore
 	const HnswSupport *support;
 	int			m;
 	int			ef_construction;
-	int			fill;			/* a new node has so many links on each level, if there are nodes */
 	int			max_level;
 	bool		keeps_distances;
 	bool		building;		/* changes are not logged */

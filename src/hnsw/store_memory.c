@@ -339,7 +339,6 @@ HnswMemoryStore(HnswMemoryGraph *graph, const HnswSupport *support, int m, int e
 	store->base.ef_construction = ef_construction;
 	store->base.max_level = HnswMaxLevel(m);
 	store->base.keeps_distances = true;
-	store->base.fill = m / 2;
 	store->base.visited = &store->visited;
 	store->base.entry = HNSW_NO_NODE;
 	store->graph = graph;
