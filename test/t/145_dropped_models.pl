@@ -63,11 +63,16 @@ is(sql('SELECT count(*) FROM rag.stat_model WHERE name IS NULL'), 1, '... which 
 sql(qq{SELECT rag.load_model('other', '$llama'); SELECT rag.drop_model('g')});
 is(sql($names), 'b1 b2 b3 other', 'another name keeps a model');
 
-# -- beside a call that may use it: the request runs to its end, then the memory goes
+# -- while it is used: the call runs to its end, then the memory goes
 my $before = sql($loaded);
-my $call = RagServe->call($node, q{SELECT cardinality(generate(array_fill('x'::text, ARRAY[100]), 'other', max_tokens => 100))});
+my $pieces = q{SELECT encode(convert_to(generate_stream('x', 'other', max_tokens => 30, temperature => 0), 'UTF8'), 'hex')};
+my $text = join '', split /\n/, sql($pieces);
+my $reader = $node->background_psql('postgres');
+my $read = $reader->query_safe("BEGIN; DECLARE c CURSOR FOR $pieces; FETCH 1 FROM c");
 sql(q{SELECT rag.drop_model('other')});
-is_deeply([ RagServe->result($call) ], [ 100, '' ], 'a call runs to its end, though its model is dropped');
+is(join('', split /\n/, "$read\n" . $reader->query_safe('FETCH ALL FROM c')), $text, 'a call runs to its end, though its model was dropped');
+$reader->query_safe('COMMIT');
+$reader->quit;
 becomes($before - 1, '... and then the memory is free');
 
 # -- an engine that has ended has nothing to free; two-phase commit does not
