@@ -135,7 +135,7 @@ InsertRow(HnswBuild *build, const HnswForm *form, ItemPointer row)
 		MoveToPages(build);
 	}
 	if (build->pages == NULL)
-		build->pages = HnswPageStore(build->index, &build->support, true, build->context);
+		build->pages = HnswPageStore(build->index, &build->support, HNSW_TO_BUILD, build->context);
 	HnswInsertValue(build->index, build->pages, form, row);
 }
 
@@ -231,7 +231,10 @@ StartMeta(Relation index, ForkNumber fork, int dimensions)
 
 	for (int kind = 0; kind < HNSW_PAGE_KINDS; kind++)
 		meta.last[kind] = InvalidBlockNumber;
-
+	if (!pg_strong_random(&meta.salt, sizeof(meta.salt)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate random bytes")));
 	HnswInitMeta(index, fork, &meta);
 }
 
@@ -276,7 +279,7 @@ FinishGraph(HnswBuild *build)
 		return;
 	}
 	if (build->pages == NULL)
-		build->pages = HnswPageStore(build->index, &build->support, true, build->context);
+		build->pages = HnswPageStore(build->index, &build->support, HNSW_TO_BUILD, build->context);
 	HnswAttachPages(build->index, build->pages);
 }
 

@@ -33,6 +33,7 @@ struct HnswBulk
 	Relation	index;
 	HnswSupport support;
 	int			m;
+	uint64		salt;
 	Places		placed;
 	Places		written;
 };
@@ -51,7 +52,10 @@ HnswBulk *
 HnswBulkBegin(Relation index, int m)
 {
 	HnswBulk   *bulk = palloc0(sizeof(HnswBulk));
+	HnswMeta	meta;
 
+	HnswReadMeta(index, &meta);
+	bulk->salt = meta.salt;
 	bulk->index = index;
 	bulk->m = m;
 	HnswInitSupport(&bulk->support, index);
@@ -143,11 +147,12 @@ PlaceOf(const Stream *stream)
 
 /* The tuple of a node whose places were taken last. */
 static void
-WriteNode(HnswBulk *bulk, const HnswBulkNode *node, const HnswShape *shape)
+WriteNode(HnswBulk *bulk, HnswNode name, const HnswBulkNode *node, const HnswShape *shape)
 {
 	HnswNodeTuple *tuple = palloc0(shape->node_size);
 
 	HnswFormNode(tuple, shape, node->level, node->value, node->value_size);
+	tuple->stamp = HnswStamp(bulk->salt, name);
 	tuple->links = PlaceOf(&bulk->written.links);
 	if (shape->fine_tuple_size > 0)
 		tuple->fine = PlaceOf(&bulk->written.fine);
@@ -196,7 +201,7 @@ HnswBulkWrite(HnswBulk *bulk, const HnswBulkNode *node)
 	HnswShape	shape = HnswNodeShape(&bulk->support, bulk->m, node->level, node->value_size);
 	HnswNode	name = TakePlaces(&bulk->written, &shape);
 
-	WriteNode(bulk, node, &shape);
+	WriteNode(bulk, name, node, &shape);
 	WriteLinks(bulk, name, node, &shape);
 	WriteValue(bulk, name, node, &shape);
 }

@@ -164,7 +164,7 @@ CheckValue(Check *check, HnswNode name, const HnswNodeTuple *node)
 {
 	const void *value = check->store->methods->value(check->store, name);
 
-	for (int i = 0; i < node->value_pages; i++)
+	for (int i = 0; i < HnswNodeValuePages(node); i++)
 		HnswNodeSetAdd(&check->values, HnswRefMake(node->value_block[i], 1, 0));
 	if (value == NULL)
 		Report(check, name, "value of the node cannot be read");
@@ -233,7 +233,7 @@ NodeIsWellFormed(const Check *check, Page page, OffsetNumber offset, const HnswN
 		return false;
 	shape = HnswNodeShape(&check->support, check->meta.m, node->level,
 						  node->value_size + HnswFineSize(&check->support));
-	return shape.value_pages == node->value_pages && shape.inline_size == node->inline_size &&
+	return shape.value_pages == HnswNodeValuePages(node) && shape.inline_size == node->inline_size &&
 		shape.node_size <= ItemIdGetLength(PageGetItemId(page, offset));
 }
 
@@ -252,7 +252,7 @@ CheckNodesOfPage(Check *check, BlockNumber block, Page page)
 			continue;
 		}
 		name = HnswRefMake(block, offset, node->version);
-		if (!NodeIsWellFormed(check, page, offset, node))
+		if (!NodeIsWellFormed(check, page, offset, node) || node->stamp != HnswStamp(check->meta.salt, name))
 		{
 			Report(check, name, "node is malformed");
 			continue;
@@ -485,7 +485,7 @@ rag_hnsw_check(PG_FUNCTION_ARGS)
 	check.index = OpenIndex(PG_GETARG_OID(0), &check.heap);
 	HnswReadMeta(check.index, &check.meta);
 	HnswInitSupport(&check.support, check.index);
-	check.store = HnswPageStore(check.index, &check.support, false, CurrentMemoryContext);
+	check.store = HnswPageStore(check.index, &check.support, HNSW_TO_READ, CurrentMemoryContext);
 	HnswNodeSetInit(&check.known, CurrentMemoryContext);
 	HnswNodeSetInit(&check.rows, CurrentMemoryContext);
 	HnswNodeSetInit(&check.owned, CurrentMemoryContext);

@@ -77,7 +77,7 @@ GetInsertState(Relation index, IndexInfo *info)
 	old = MemoryContextSwitchTo(info->ii_Context);
 	state = palloc(sizeof(InsertState));
 	HnswInitSupport(&state->support, index);
-	state->store = HnswPageStore(index, &state->support, false, info->ii_Context);
+	state->store = HnswPageStore(index, &state->support, HNSW_TO_CHANGE, info->ii_Context);
 	state->row_context = AllocSetContextCreate(info->ii_Context, "hnsw insert",
 											   ALLOCSET_DEFAULT_SIZES);
 	info->ii_AmCache = state;

@@ -60,6 +60,7 @@ PutNode(Addition *addition)
 	Page		page = HnswEditPage(&addition->edit, buffer);
 	OffsetNumber offset = addition->place.taken;
 	Size		size = addition->shape.node_size;
+	HnswNodeTuple *node;
 
 	if (offset == InvalidOffsetNumber)
 	{
@@ -76,7 +77,9 @@ PutNode(Addition *addition)
 	else
 		memcpy(HnswPageNodeAt(page, offset), addition->node, size);
 	addition->name = HnswRefMake(BufferGetBlockNumber(buffer), offset, addition->node->version);
-	return HnswPageNodeAt(page, offset);
+	node = HnswPageNodeAt(page, offset);
+	node->stamp = HnswStamp(addition->store->salt, addition->name);
+	return node;
 }
 
 /* Writes a part where the node before had its; false when that has too little room, and is

@@ -1,10 +1,11 @@
 /*
  * page_walk.c: what a walk reads of an index: the values of a whole hop, and links.
  *
- * Pages are looked at (peek.h) in rounds over all nodes of a hop, each of which asks for
- * the memory that the next one needs: buffers and the pointers of items, then nodes and
- * their values. The links of the nodes that come next are asked for meanwhile. What a look
- * cannot tell is read under a lock.
+ * Codes are compared where they lie, without a look at the page: all nodes are of one size,
+ * so a name tells the address, and the stamp there who it is. What else is read is looked
+ * at (peek.h), values in rounds over all nodes of a hop, each of which asks for
+ * the memory that the next one needs. The links of the nodes that come next are asked for
+ * meanwhile. What neither can tell is read under a lock.
  */
 #include "postgres.h"
 
@@ -14,6 +15,112 @@
 
 #define CACHE_LINE 64
 #define MAX_EXPECTED 320		/* bytes of links to ask for: those of level 0, with the usual m */
+#define SAMPLE 16				/* of so many stamps that a scan reads, one is read with a look */
+
+static inline HnswState
+StateOf(const HnswNodeTuple *tuple)
+{
+	return HnswNodeHasRows(tuple) ? HNSW_LIVE : HNSW_DEAD;
+}
+
+/* ---- by stamps ---- */
+
+/* Where a node is if its page is where the memo says, or NULL: within the page, whatever is there. */
+static inline const HnswNodeTuple *
+AddressOf(const PageStore *store, HnswNode node)
+{
+	Size		from_end = HnswRefOffset(node) * store->node_size;
+	Page		page;
+
+	if (from_end == 0 || from_end > HNSW_PAGE_ROOM)
+		return NULL;
+	page = BufferGetPage(*HnswPeekPlace(&store->peek, HnswRefBlock(node)) + 1);
+	return (const HnswNodeTuple *) ((const char *) page + BLCKSZ - MAXALIGN(sizeof(HnswPageTail)) - from_end);
+}
+
+static inline bool
+HasStamp(const PageStore *store, const HnswNodeTuple *tuple, HnswNode node)
+{
+	return *(volatile const uint32 *) &tuple->stamp == HnswStamp(store->salt, node);
+}
+
+static inline const HnswNodeTuple *
+StampedNode(const PageStore *store, HnswNode node)
+{
+	const HnswNodeTuple *tuple = AddressOf(store, node);
+
+	return tuple != NULL && HasStamp(store, tuple, node) ? tuple : NULL;
+}
+
+/*
+ * Stamps do not tell the sweep for victims that a page is in use, nor that the bytes are
+ * those of a page that was evicted since, and may have changed. So the page is looked at too:
+ * always by who chooses links, of which none may lead to a node that has died, and now
+ * and then by a scan.
+ */
+static bool
+IsHeld(const PageStore *store, HnswNode node)
+{
+	static uint32 stamps = 0;	/* over all scans: no page is left out for good */
+	BlockNumber block = HnswRefBlock(node);
+	int32		id = *HnswPeekPlace(&store->peek, block);
+
+	return (store->sampled && ++stamps % SAMPLE != 0) ||
+		HnswPeekHolds(&store->peek, GetBufferDescriptor(id), block);
+}
+
+/* Asks for what is read first of a node. */
+static inline void
+PrefetchNode(const PageStore *store, HnswNode node)
+{
+	const HnswNodeTuple *tuple = AddressOf(store, node);
+
+	if (tuple == NULL)
+	{
+		HnswLookPrefetch(&store->peek, HnswRefBlock(node), HnswRefOffset(node));
+		return;
+	}
+	__builtin_prefetch(&tuple->stamp);
+	__builtin_prefetch((const char *) &tuple->stamp + CACHE_LINE);
+}
+
+/* Compares codes where they lie, since whatever bytes are there make some distance. Sets the
+ * state of those that it measures. */
+static void
+EstimateStamped(const PageStore *store, const HnswForm *query, HnswCandidate *candidates, int n)
+{
+	const HnswNodeTuple *tuples[HNSW_MAX_LINKS];
+	const code_head *heads[HNSW_MAX_LINKS];
+	float		distances[HNSW_MAX_LINKS];
+	int			which[HNSW_MAX_LINKS];
+	int			count = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		const HnswNodeTuple *tuple = StampedNode(store, candidates[i].node);
+
+		if (tuple == NULL || !IsHeld(store, candidates[i].node))
+			continue;
+		tuples[count] = tuple;
+		heads[count] = (const code_head *) HnswNodeValue(tuple);
+		which[count++] = i;
+	}
+	pg_read_barrier();
+	code_estimate_many(query->query, count, heads, distances);
+	for (int i = 0; i < count; i++)
+	{
+		HnswCandidate *candidate = &candidates[which[i]];
+		HnswState	state = StateOf(tuples[i]);
+
+		pg_read_barrier();
+		if (!HasStamp(store, tuples[i], candidate->node))
+			continue;
+		candidate->distance = distances[i];
+		candidate->state = state;
+	}
+}
+
+/* ---- by looks ---- */
 
 /* A node under a look. */
 typedef struct Glimpse
@@ -83,54 +190,13 @@ ValueAt(HnswNode node, const Glimpse *glimpse, Size *size)
 {
 	const HnswNodeTuple *tuple = glimpse->tuple;
 
-	if (tuple == NULL || tuple->version != HnswRefVersion(node) || tuple->value_pages != 0)
+	if (tuple == NULL || tuple->version != HnswRefVersion(node) || HnswNodeValuePages(tuple) != 0)
 		return NULL;
-	*size = *(volatile const uint32 *) &tuple->value_size;
+	*size = *(volatile const uint16 *) &tuple->value_size;
 	return *size <= glimpse->length - HNSW_NODE_HEAD ? HnswNodeValue(tuple) : NULL;
 }
 
-static inline HnswState
-StateOf(const HnswNodeTuple *tuple)
-{
-	return HnswNodeHasRows(tuple) ? HNSW_LIVE : HNSW_DEAD;
-}
-
-/* Third round, of codes: they are compared where they lie, since whatever bytes are there
- * make some distance. Sets the state of those that it measures. */
-static void
-EstimateGlimpses(const PageStore *store, const HnswForm *query, HnswCandidate *candidates,
-				 const Glimpse *glimpses, int n)
-{
-	const code_head *heads[HNSW_MAX_LINKS];
-	float		distances[HNSW_MAX_LINKS];
-	int			which[HNSW_MAX_LINKS];
-	int			count = 0;
-	Size		code = code_size(store->base.support->dimensions);
-
-	for (int i = 0; i < n; i++)
-	{
-		Size		size;
-		const char *value = ValueAt(candidates[i].node, &glimpses[i], &size);
-
-		if (value == NULL || size != code)
-			continue;
-		heads[count] = (const code_head *) value;
-		which[count++] = i;
-	}
-	code_estimate_many(query->query, count, heads, distances);
-	for (int i = 0; i < count; i++)
-	{
-		const Glimpse *glimpse = &glimpses[which[i]];
-		HnswState	state = StateOf(glimpse->tuple);
-
-		if (!HnswLookEnd(&store->peek, &glimpse->look))
-			continue;
-		candidates[which[i]].distance = distances[i];
-		candidates[which[i]].state = state;
-	}
-}
-
-/* The same of a value of any type: it is copied, and is one if nothing has changed. */
+/* Third round: a value is copied, and is one if nothing has changed. */
 static void
 MeasureGlimpse(PageStore *store, const HnswForm *query, HnswCandidate *candidate,
 			   const Glimpse *glimpse)
@@ -150,24 +216,31 @@ MeasureGlimpse(PageStore *store, const HnswForm *query, HnswCandidate *candidate
 	candidate->state = state;
 }
 
-/* What the looks could not tell moves to the front; how many. */
-static int
-LookAll(PageStore *store, const HnswForm *query, HnswCandidate *candidates, int n)
+static void
+MeasureGlimpses(PageStore *store, const HnswForm *query, HnswCandidate *candidates, int n)
 {
 	Glimpse		glimpses[HNSW_MAX_LINKS];
+
+	LookForPages(store, candidates, glimpses, n);
+	LookForNodes(candidates, glimpses, n);
+	for (int i = 0; i < n; i++)
+		MeasureGlimpse(store, query, &candidates[i], &glimpses[i]);
+}
+
+/* ---- the nodes of a hop ---- */
+
+/* Measures those that need no lock. The others move to the front; how many. */
+static int
+MeasureUnlocked(PageStore *store, const HnswForm *query, HnswCandidate *candidates, int n)
+{
 	int			left = 0;
 
 	for (int i = 0; i < n; i++)
 		candidates[i].state = HNSW_GONE;
-	LookForPages(store, candidates, glimpses, n);
-	LookForNodes(candidates, glimpses, n);
 	if (query != NULL && query->query != NULL)
-		EstimateGlimpses(store, query, candidates, glimpses, n);
+		EstimateStamped(store, query, candidates, n);
 	else
-	{
-		for (int i = 0; i < n; i++)
-			MeasureGlimpse(store, query, &candidates[i], &glimpses[i]);
-	}
+		MeasureGlimpses(store, query, candidates, n);
 	for (int i = 0; i < n; i++)
 	{
 		HnswCandidate candidate = candidates[i];
@@ -216,7 +289,7 @@ MeasureLocked(PageStore *store, const HnswForm *query, HnswCandidate *candidates
 static void
 MeasureHop(PageStore *store, const HnswForm *query, HnswCandidate *candidates, int n)
 {
-	int			left = store->peek.memo == NULL ? n : LookAll(store, query, candidates, n);
+	int			left = store->peek.memo == NULL ? n : MeasureUnlocked(store, query, candidates, n);
 
 	for (int i = 0; i < left && left > 1 && store->prefetch; i++)
 	{
@@ -277,6 +350,20 @@ CopyLinks(const PageStore *store, const HnswLinksTuple *tuple, int level, HnswCa
 	return count;
 }
 
+/* It never changes, so that a stamp is proof enough. */
+static bool
+StampedPlace(const PageStore *store, HnswNode node, ItemPointerData *at)
+{
+	const HnswNodeTuple *tuple = StampedNode(store, node);
+
+	if (tuple == NULL)
+		return false;
+	pg_read_barrier();
+	*at = tuple->links;
+	pg_read_barrier();
+	return HasStamp(store, tuple, node) && ItemPointerIsValid(at);
+}
+
 static bool
 GlimpsePlace(const PageStore *store, HnswNode node, ItemPointerData *at)
 {
@@ -284,6 +371,8 @@ GlimpsePlace(const PageStore *store, HnswNode node, ItemPointerData *at)
 	const HnswNodeTuple *tuple;
 	Size		length;
 
+	if (store->node_size > 0)
+		return StampedPlace(store, node, at);
 	if (store->peek.memo == NULL || !HnswLookBegin(&store->peek, HnswRefBlock(node), &look))
 		return false;
 	tuple = NodeAt(&look, node, &length);
@@ -327,7 +416,7 @@ GlimpseLinks(const PageStore *store, HnswNode node, ItemPointerData at, int leve
 	*count = CopyLinks(store, tuple, level, links);
 	/* most are measured next, after a look into the set of those that have been */
 	for (int i = 0; i < *count; i++)
-		HnswLookPrefetch(&store->peek, HnswRefBlock(links[i].node), HnswRefOffset(links[i].node));
+		PrefetchNode(store, links[i].node);
 	return HnswLookEnd(&store->peek, &look);
 }
 
@@ -371,13 +460,15 @@ ExpectItem(const PageStore *store, HnswPageKind kind, ItemPointerData at, Size m
 		__builtin_prefetch(item + line);
 }
 
-/* The node under a look, or NULL. */
+/* The node, to be told what to ask for, or NULL. */
 static const HnswNodeTuple *
 GlimpseNode(const PageStore *store, HnswNode node)
 {
 	HnswLook	look;
 	Size		length;
 
+	if (store->node_size > 0)
+		return StampedNode(store, node);
 	if (store->peek.memo == NULL || !HnswLookBegin(&store->peek, HnswRefBlock(node), &look))
 		return NULL;
 	return NodeAt(&look, node, &length);

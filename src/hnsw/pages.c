@@ -58,7 +58,8 @@ HnswNodeShape(const HnswSupport *support, int m, int level, Size value_size)
 		shape.value_pages++;
 		shape.inline_size = 0;
 	}
-	if (shape.value_pages > HNSW_MAX_VALUE_PAGES || level > HnswMaxLevel(m))
+	if (shape.value_pages > HNSW_MAX_VALUE_PAGES || value_size > HNSW_MAX_VALUE_SIZE + shape.fine_size ||
+		level > HnswMaxLevel(m))
 		elog(ERROR, "hnsw value of %zu bytes is too large", value_size);
 	shape.node_size = MAXALIGN(HNSW_NODE_HEAD + shape.inline_size);
 	shape.links_size = offsetof(HnswLinksTuple, links) + shape.links * sizeof(HnswNode);
@@ -82,7 +83,6 @@ HnswFormNode(HnswNodeTuple *tuple, const HnswShape *shape, int level, const void
 {
 	tuple->level = level;
 	tuple->room_level = level;
-	tuple->value_pages = shape->value_pages;
 	tuple->inline_size = shape->inline_size;
 	tuple->value_size = value_size - shape->fine_size;
 	for (int i = 0; i < HNSW_MAX_VALUE_PAGES; i++)

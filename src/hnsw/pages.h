@@ -20,7 +20,7 @@
 #define HNSW_MAGIC 0x52484e57
 #define PGVECTOR_HNSW_MAGIC 0xA953A953
 #define PGVECTOR_IVFFLAT_MAGIC 0x14FF1A7
-#define HNSW_VERSION 3
+#define HNSW_VERSION 4
 #define HNSW_PAGE_ID 0xFFB7		/* tells our pages to pg_filedump and the like */
 
 typedef enum HnswPageKind
@@ -59,6 +59,7 @@ typedef struct HnswMeta
 	uint16		m;
 	uint16		ef_construction;
 	HnswNode	entry;
+	uint64		salt;			/* of the stamps of this index's nodes, drawn at random */
 	int32		entry_level;
 	BlockNumber last[HNSW_PAGE_KINDS];	/* where to put the next item of a kind; hints */
 } HnswMeta;
@@ -66,28 +67,27 @@ typedef struct HnswMeta
 #define HNSW_INLINE_ROWS 4
 #define HNSW_MAX_VALUE_PAGES 2	/* with node and links the limit of a generic WAL record */
 
-/* What a walk needs of a node. The value follows: all of it, or that of a code which is
- * not for refining, or what is left over from pages of its own. */
+/* The value follows: all of it, or that of a code which is not for refining, or what is left
+ * over from pages of its own. What a walk needs of the node comes last, just before it. */
 typedef struct HnswNodeTuple
 {
-	uint8		deleted;		/* no link leads here any more */
-	uint8		level;
-	uint16		version;
-	uint8		row_count;		/* of rows[] */
-	uint8		value_pages;
-	uint16		inline_size;	/* bytes of the value that are here */
-	uint32		value_size;		/* all of it */
-	ItemPointerData links;		/* an HnswLinksTuple */
-	ItemPointerData fine;		/* an HnswFineTuple, of a code */
-	ItemPointerData more_rows;	/* first tuple of further rows */
-	uint8		room_level;		/* the place has room for links of so many levels */
-	uint8		unused;
 	union
 	{
 		ItemPointerData rows[HNSW_INLINE_ROWS];
 		FullTransactionId deleted_at;	/* set with deleted: no scan older than this may remain */
 	}			u;
 	BlockNumber value_block[HNSW_MAX_VALUE_PAGES];
+	ItemPointerData fine;		/* an HnswFineTuple, of a code */
+	uint16		inline_size;	/* bytes of the value that are here */
+	uint32		stamp;			/* HnswStamp of the node's name */
+	uint16		version;
+	uint16		value_size;		/* all of it */
+	uint8		deleted;		/* no link leads here any more */
+	uint8		level;
+	uint8		room_level;		/* the place has room for links of so many levels */
+	uint8		row_count;		/* of rows[] */
+	ItemPointerData links;		/* an HnswLinksTuple */
+	ItemPointerData more_rows;	/* first tuple of further rows */
 } HnswNodeTuple;
 
 #define HNSW_NODE_HEAD MAXALIGN(sizeof(HnswNodeTuple))
@@ -138,7 +138,8 @@ typedef struct HnswValuePage
 	(BLCKSZ - MAXALIGN(SizeOfPageHeaderData) - MAXALIGN(sizeof(HnswPageTail)) - \
 	 offsetof(HnswValuePage, bytes))
 #define HNSW_INLINE_ROOM (HNSW_PAGE_ROOM - HNSW_NODE_HEAD)
-#define HNSW_MAX_VALUE_SIZE (HNSW_MAX_VALUE_PAGES * HNSW_VALUE_PAGE_ROOM + HNSW_INLINE_ROOM)
+#define HNSW_MAX_VALUE_SIZE \
+	Min(HNSW_MAX_VALUE_PAGES * HNSW_VALUE_PAGE_ROOM + HNSW_INLINE_ROOM, PG_UINT16_MAX)
 
 /* How a node of this level and size of value is laid out. */
 typedef struct HnswShape
@@ -163,6 +164,22 @@ static inline char *
 HnswNodeValue(const HnswNodeTuple *node)
 {
 	return (char *) node + HNSW_NODE_HEAD;
+}
+
+static inline int
+HnswNodeValuePages(const HnswNodeTuple *node)
+{
+	Size		outside = node->value_size - Min(node->inline_size, node->value_size);
+
+	return (outside + HNSW_VALUE_PAGE_ROOM - 1) / HNSW_VALUE_PAGE_ROOM;
+}
+
+/* What a node's bytes prove themselves by to who reads them without a lock: bytes of another
+ * node, place or index have another one, save one in four thousand million. */
+static inline uint32
+HnswStamp(uint64 salt, HnswNode name)
+{
+	return (uint32) (((name ^ salt) * UINT64CONST(0x9E3779B97F4A7C15)) >> 32);
 }
 
 /* Fills a tuple of shape.node_size zeroed bytes; its rows, value_block and the places of
@@ -294,7 +311,15 @@ extern void HnswBulkEnd(HnswBulk *bulk, HnswNode entry, int entry_level);
 /* ---- store_page.c; memory.h has store_memory.c ---- */
 
 /* Keeps no locks and pins between calls. The entry point is read by HnswPageStoreReset. */
-extern HnswStore *HnswPageStore(Relation index, const HnswSupport *support, bool building,
+/* What a process has the store of an index for. */
+typedef enum HnswUse
+{
+	HNSW_TO_READ,
+	HNSW_TO_CHANGE,
+	HNSW_TO_BUILD				/* and nobody else knows of the index yet: changes are not logged */
+} HnswUse;
+
+extern HnswStore *HnswPageStore(Relation index, const HnswSupport *support, HnswUse use,
 								MemoryContext context);
 /* Forgets the values that were read, and reads the entry point. */
 extern void HnswPageStoreReset(HnswStore *store);

@@ -6,7 +6,7 @@
  * page was, and makes sure before and after reading that the buffer holds that page,
  * that nobody had it locked to change it, and that the page's count of changes is the
  * same. Only what is to be returned to anybody is read again in the ordinary way: see
- * "Looks" in README.md for what this can and cannot do wrong.
+ * "Stamps and looks" in README.md for what this can and cannot do wrong.
  */
 #ifndef RAG_HNSW_PEEK_H
 #define RAG_HNSW_PEEK_H

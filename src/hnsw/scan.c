@@ -88,7 +88,7 @@ Start(IndexScanDesc scan)
 
 	HnswReadSettings(&state->settings);
 	query = QueryValue(scan);
-	store = HnswPageStore(scan->indexRelation, &state->support, false, state->context);
+	store = HnswPageStore(scan->indexRelation, &state->support, HNSW_TO_READ, state->context);
 	GraphSearchInit(&state->search, store, query, state->context);
 	state->search.resumable = state->settings.iterative_scan != HNSW_ITERATIVE_OFF;
 	state->batch = state->settings.ef_search;

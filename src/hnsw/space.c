@@ -130,7 +130,7 @@ MayTake(Page page, OffsetNumber offset, const HnswShape *shape)
 {
 	const HnswNodeTuple *node = HnswPageNodeAt(page, offset);
 
-	return node != NULL && node->deleted && node->value_pages == shape->value_pages &&
+	return node != NULL && node->deleted && HnswNodeValuePages(node) == shape->value_pages &&
 		ItemIdGetLength(PageGetItemId(page, offset)) >= shape->node_size &&
 		RagXidIsPast(node->u.deleted_at);
 }

@@ -87,7 +87,7 @@ AssembleValue(PageStore *store, HnswNode node, HnswNodeTuple *tuple, char *into)
 	Size		done = tuple->inline_size;
 
 	memcpy(into, HnswNodeValue(tuple), done);
-	for (int i = 0; i < tuple->value_pages; i++)
+	for (int i = 0; i < HnswNodeValuePages(tuple); i++)
 	{
 		Buffer		buffer = HnswReadBuffer(store, tuple->value_block[i]);
 		Page		page = BufferGetPage(buffer);
@@ -112,12 +112,11 @@ HnswLockedValue(PageStore *store, HnswNode node, HnswNodeTuple *tuple)
 	const HnswSupport *support = store->base.support;
 	const void *value = HnswNodeValue(tuple);
 
-	if (tuple->value_pages > 0)
+	if (HnswNodeValuePages(tuple) > 0)
 	{
 		value = HnswValueRoom(store);
-		if (tuple->value_pages > HNSW_MAX_VALUE_PAGES ||
+		if (HnswNodeValuePages(tuple) > HNSW_MAX_VALUE_PAGES ||
 			tuple->value_size > HNSW_MAX_VALUE_SIZE ||
-			tuple->inline_size > tuple->value_size ||
 			!AssembleValue(store, node, tuple, unconstify(void *, value)))
 			return NULL;
 	}
@@ -268,8 +267,17 @@ static const HnswStoreMethods page_methods = {
 	.repair_links = HnswPageRepairLinks,
 };
 
+/* Codes are of one size. */
+static Size
+NodeSize(const HnswSupport *support)
+{
+	Size		code = support->codes == NULL ? 0 : code_size(support->dimensions);
+
+	return code == 0 || code > HNSW_INLINE_ROOM ? 0 : MAXALIGN(HNSW_NODE_HEAD + code);
+}
+
 HnswStore *
-HnswPageStore(Relation index, const HnswSupport *support, bool building, MemoryContext context)
+HnswPageStore(Relation index, const HnswSupport *support, HnswUse use, MemoryContext context)
 {
 	PageStore  *store = MemoryContextAllocZero(context, sizeof(PageStore));
 	HnswMeta	meta;
@@ -285,7 +293,10 @@ HnswPageStore(Relation index, const HnswSupport *support, bool building, MemoryC
 	store->index = index;
 	store->prefetch = get_tablespace_io_concurrency(index->rd_rel->reltablespace) > 0;
 	HnswPeekInit(&store->peek, index);
-	store->base.building = building;
+	store->salt = meta.salt;
+	store->node_size = store->peek.memo == NULL ? 0 : NodeSize(support);
+	store->base.building = use == HNSW_TO_BUILD;
+	store->sampled = use == HNSW_TO_READ;
 	store->context = context;
 	return &store->base;
 }

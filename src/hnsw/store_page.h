@@ -15,6 +15,9 @@ typedef struct PageStore
 	HnswStore	base;
 	Relation	index;
 	HnswPeek	peek;
+	uint64		salt;			/* of the stamps */
+	Size		node_size;		/* of the tuple of each node; 0: they may differ */
+	bool		sampled;		/* not every stamp is read with a look at its page */
 	BlockNumber blocks;			/* the index has at least as many */
 	bool		prefetch;		/* does it pay to ask the kernel for pages ahead? */
 	MemoryContext context;

@@ -152,7 +152,7 @@ RepairPage(const Vacuum *vacuum, HnswStore *store, BlockNumber block)
 static void
 RepairLinks(const Vacuum *vacuum, BlockNumber blocks)
 {
-	HnswStore  *store = HnswPageStore(vacuum->index, &vacuum->support, false, CurrentMemoryContext);
+	HnswStore  *store = HnswPageStore(vacuum->index, &vacuum->support, HNSW_TO_CHANGE, CurrentMemoryContext);
 	MemoryContext old = MemoryContextSwitchTo(vacuum->page_context);
 
 	for (BlockNumber block = HNSW_META_BLOCK + 1; block < blocks; block++)

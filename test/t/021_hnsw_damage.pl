@@ -20,7 +20,7 @@ $node->safe_psql(
 
 # Offsets of the page layout: see src/hnsw/pages.h.
 my ($block_size, $items) = (8192, 24);
-my ($links_place, $rows, $value) = (12, 32, 64);    # in a node
+my ($rows, $stamp, $level, $links_place, $value) = (0, 40, 49, 52, 64);    # in a node
 my ($owner, $links) = (0, 16);    # in the tuple of its links
 my $file = $node->data_dir . '/' . $node->safe_psql('postgres', "SELECT pg_relation_filepath('t_idx')");
 
@@ -87,7 +87,8 @@ check_damage('a link to itself', links_at(3) + $links, pack('Q<', (1 << 32) | (3
 	qr/1\|3\|node links to itself on level 0/);
 check_damage('a row twice', node_at(4) + $rows, read_at(node_at(5) + $rows, 6),
 	qr/1\|5\|row \(\d+,\d+\) is in the index twice/);
-check_damage('a node of impossible shape', node_at(6) + 1, pack('C', 30), qr/1\|6\|node is malformed/);
+check_damage('a node of impossible shape', node_at(6) + $level, pack('C', 30), qr/1\|6\|node is malformed/);
+check_damage('a node that does not prove itself', node_at(6) + $stamp, pack('V', 0), qr/1\|6\|node is malformed/);
 check_damage('a value of other dimensions', node_at(7) + $value + 4, pack('v', 3),
 	qr/1\|7\|value of the node cannot be read/);
 check_damage('links of another node', links_at(8) + $owner, read_at(links_at(9) + $owner, 8),
