@@ -524,14 +524,14 @@ engine_encoder_rows(const loaded_model *m)
 	for (const loaded_model *other = m->engine->models; other; other = other->next)
 	{
 		float		its = other->state == LOADED_READY && other->running.count > 0 ?
-			pace_room(&other->pace, other->decode_rows) : -1;
+			pace_room(&other->pace, other->decode_sequences, other->decode_rows) : -1;
 
 		if (its >= 0 && (room < 0 || its < room))
 			room = its;
 	}
-	if (room < 0 || m->pace.row_us <= 0 || room / m->pace.row_us > (float) m->max_rows)
+	if (room < 0 || m->pace.bulk_us <= 0 || room / m->pace.bulk_us > (float) m->max_rows)
 		return INT_MAX;
-	return (int) (room / m->pace.row_us);
+	return (int) (room / m->pace.bulk_us);
 }
 
 bool

@@ -232,7 +232,8 @@ struct loaded_model
 	speculation speculation;	/* of all sequences */
 	int			max_rows;
 	int			max_sequences;
-	int			decode_rows;	/* of the batch: the others are of prompts */
+	int			decode_sequences;	/* of the batch, that generate */
+	int			decode_rows;	/* of the batch, theirs: the others are of prompts */
 	int			max_outputs;
 	int			table_stride;
 	backend_batch batch;

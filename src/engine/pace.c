@@ -4,6 +4,7 @@
 #include "engine/pace.h"
 
 #include <limits.h>
+#include <math.h>
 
 /* A new time moves what is known by this part of the difference */
 #define WEIGHT 0.25f
@@ -11,10 +12,8 @@
 /* and counts as no more than this many times what is known: the machine may have been elsewhere */
 #define OUTLIER 4
 
-/* Rows while it is not known what they cost, those that a prompt gets whatever they cost, and
- * a limit that no step reaches */
-#define FIRST_ROWS 32
-#define LEAST_ROWS 4
+/* Rows that a prompt gets whatever they cost, and a limit that no step reaches */
+#define LEAST_ROWS 1
 #define MOST_ROWS (1 << 24)
 
 /* Steps with prompts after which a time without them is measured again: contexts grow */
@@ -54,62 +53,6 @@ void
 pace_start(pace *p, float slowdown)
 {
 	*p = (pace) {.slowdown = slowdown};
-}
-
-float
-pace_room(const pace *p, int decode_rows)
-{
-	if (p->slowdown <= 0 || decode_rows <= 0)
-		return -1;
-	return (p->slowdown - 1) * p->decode_us[size_of(decode_rows)];
-}
-
-int
-pace_allows(pace *p, int decode_rows)
-{
-	float		room = pace_room(p, decode_rows);
-	float		rows;
-	int			size;
-
-	if (room < 0)
-		return INT_MAX;
-	size = size_of(decode_rows);
-	if (p->decode_us[size] <= 0 || p->since[size] >= STALE_STEPS)
-		return 0;
-	p->since[size]++;
-	if (p->row_us <= 0)
-		return FIRST_ROWS;
-	rows = room / p->row_us;
-	return rows < LEAST_ROWS ? LEAST_ROWS : rows > MOST_ROWS ? MOST_ROWS : (int) rows;
-}
-
-void
-pace_note(pace *p, int decode_rows, int prompt_rows, uint64_t us)
-{
-	float		alone = 0;
-
-	if (decode_rows > 0)
-	{
-		int			size = size_of(decode_rows);
-
-		if (prompt_rows == 0)
-		{
-			p->decode_us[size] = follow(p->decode_us[size], (float) us);
-			p->since[size] = 0;
-			return;
-		}
-		alone = p->decode_us[size];
-		if (alone <= 0)
-			return;
-		/* without prompts it cannot take longer: the machine has become faster */
-		if ((float) us < alone)
-		{
-			p->decode_us[size] = 0;
-			return;
-		}
-	}
-	if (prompt_rows > 0)
-		p->row_us = follow(p->row_us, ((float) us - alone) / (float) prompt_rows);
 }
 
 /* The rows that stand for a size. */
@@ -161,4 +104,87 @@ pace_estimate(const pace *p, int rows)
 		return p->decode_us[size];
 	part = (float) (rows - rows_of(low)) / (float) (rows_of(high) - rows_of(low));
 	return p->decode_us[low] + part * (p->decode_us[high] - p->decode_us[low]);
+}
+
+static bool
+knows(const pace *p, int sequences)
+{
+	int			size = size_of(sequences);
+
+	return p->decode_us[size] > 0 && p->since[size] < STALE_STEPS;
+}
+
+float
+pace_room(const pace *p, int sequences, int rows)
+{
+	if (p->slowdown <= 0 || sequences <= 0)
+		return -1;
+	return fmaxf(p->slowdown * pace_estimate(p, sequences) - pace_estimate(p, rows), 0);
+}
+
+bool
+pace_measures(const pace *p, int sequences)
+{
+	return p->slowdown > 0 && sequences > 0 && !knows(p, sequences);
+}
+
+/* What a row of a prompt adds; before it has been measured, rather too much. */
+static float
+row_cost(const pace *p, int sequences)
+{
+	if (p->row_us > 0)
+		return p->row_us;
+	return fmaxf(p->bulk_us, USUAL_ROW_COST * pace_estimate(p, sequences));
+}
+
+float
+pace_guess_room(const pace *p, int sequences)
+{
+	float		room = pace_room(p, sequences, sequences);
+
+	return room < 0 ? room : fmaxf(fminf(room / 2, room - row_cost(p, sequences)), 0);
+}
+
+int
+pace_allows(pace *p, int sequences, int rows)
+{
+	float		room = pace_room(p, sequences, rows);
+	float		most;
+
+	if (room < 0)
+		return INT_MAX;
+	/* with guesses in it the step would not show what was to be measured */
+	if (rows == sequences && !knows(p, sequences))
+		return 0;
+	p->since[size_of(sequences)]++;
+	/* rounded: of few rows each seems to cost more than one of many, so they would stay few */
+	most = roundf(room / row_cost(p, sequences));
+	return most < LEAST_ROWS ? LEAST_ROWS : most > MOST_ROWS ? MOST_ROWS : (int) most;
+}
+
+void
+pace_note(pace *p, int decode_rows, int prompt_rows, uint64_t us)
+{
+	int			size;
+	float		alone;
+
+	if (decode_rows == 0)
+	{
+		if (prompt_rows > 0)
+			p->bulk_us = follow(p->bulk_us, (float) us / (float) prompt_rows);
+		return;
+	}
+	size = size_of(decode_rows);
+	if (prompt_rows == 0)
+	{
+		p->decode_us[size] = follow(p->decode_us[size], (float) us);
+		p->since[size] = 0;
+		return;
+	}
+	alone = pace_estimate(p, decode_rows);
+	/* without prompts it cannot take longer: the machine has become faster */
+	if ((float) us < alone)
+		p->decode_us[size] = 0;
+	else
+		p->row_us = follow(p->row_us, ((float) us - alone) / (float) prompt_rows);
 }

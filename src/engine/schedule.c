@@ -413,20 +413,23 @@ admit(step *st)
 
 /*
  * Guesses are for a step that has room beside all that it has to compute: none when the batch is
- * full, and as many as pay beside so many sequences (speculate_worth).
+ * full, and as many as pay beside so many sequences (speculate_worth). Where prompts wait both share
+ * the time that the step may take beyond its usual one.
  */
 static void
-plan_drafts(step *st, int generating)
+plan_drafts(step *st, int generating, bool prompts)
 {
 	const loaded_model *m = st->model;
 	speculation_step *plan = &st->plan;
+	float		room = prompts ? pace_guess_room(&m->pace, generating) : -1;
 
 	*plan = (speculation_step) {.tokens = (float) generating};
 	st->draft_left = m->max_outputs - m->max_sequences;
 	/* beside none there is nothing to compare with: one that is admitted with all but its last
 	 * token in the cache guesses from its next step on */
 	if (m->options.speculation == SPECULATION_AUTO &&
-		(generating == 0 || (m->running.count > 1 && m->running.count == m->max_sequences)))
+		(generating == 0 || (m->running.count > 1 && m->running.count == m->max_sequences) ||
+		 (prompts && pace_measures(&m->pace, generating))))
 		st->draft_left = 0;
 	if (generating == 0 || st->draft_left == 0)
 		return;
@@ -435,6 +438,8 @@ plan_drafts(step *st, int generating)
 		plan->time[i] = pace_estimate(&m->pace, generating + i);
 		if (i > 0 && plan->time[i] < plan->time[i - 1])
 			plan->time[i] = plan->time[i - 1];
+		if (room >= 0 && i <= st->draft_left && plan->time[i] - plan->time[0] > room)
+			st->draft_left = i - 1;
 	}
 }
 
@@ -450,11 +455,12 @@ schedule_decoder(loaded_model *m)
 		s->scheduled = 0;
 		generating += s->count - s->computed == 1;
 	}
-	plan_drafts(&st, generating);
+	plan_drafts(&st, generating, m->waiting.count > 0 || m->running.count > generating);
 	st.prompt_left = m->max_rows;
 	schedule_running(&st, true);
+	m->decode_sequences = m->batch.sequences;
 	m->decode_rows = m->batch.rows;
-	st.prompt_left = pace_allows(&m->pace, m->decode_rows);
+	st.prompt_left = pace_allows(&m->pace, m->decode_sequences, m->decode_rows);
 	schedule_running(&st, false);
 	if (!st.preempted)
 		admit(&st);

@@ -25,21 +25,25 @@ step_us(const machine *m, int decode, int prompt)
 	return (uint64_t) us;
 }
 
-/* Steps with a prompt that has no end; the longest of the last 200, against those without it. */
+/*
+ * Steps with a prompt that has no end, beside sequences that have guesses at their next tokens; the
+ * longest of those after the first 200, against those without either.
+ */
 static float
-slowest(pace *p, const machine *m, int decode, int *rows)
+slowest_beside(pace *p, const machine *m, int decode, int guesses, int *rows)
 {
 	float		most = 0;
 
 	*rows = 0;
 	for (int i = 0; i < 400; i++)
 	{
-		int			prompt = pace_allows(p, decode);
+		int			guessed = pace_measures(p, decode) ? 0 : guesses;
+		int			prompt = pace_allows(p, decode, decode + guessed);
 		uint64_t	us;
 
 		prompt = prompt > 2048 ? 2048 : prompt;
-		us = step_us(m, decode, prompt);
-		pace_note(p, decode, prompt, us);
+		us = step_us(m, decode + guessed, prompt);
+		pace_note(p, decode + guessed, prompt, us);
 		if (i >= 200)
 		{
 			float		times = (float) us / (float) step_us(m, decode, 0);
@@ -50,6 +54,12 @@ slowest(pace *p, const machine *m, int decode, int *rows)
 	}
 	*rows /= 200;
 	return most;
+}
+
+static float
+slowest(pace *p, const machine *m, int decode, int *rows)
+{
+	return slowest_beside(p, m, decode, 0, rows);
 }
 
 int
@@ -66,10 +76,10 @@ main(void)
 	int			descents = 0;
 
 	pace_start(&p, 2.5f);
-	ok(pace_allows(&p, 0) == INT_MAX, "nobody waits: any number of rows");
-	ok(pace_allows(&p, 1) == 0, "a step without the prompt is measured first");
+	ok(pace_allows(&p, 0, 0) == INT_MAX, "nobody waits: any number of rows");
+	ok(pace_allows(&p, 1, 1) == 0, "a step without the prompt is measured first");
 	pace_note(&p, 1, 0, 7000);
-	ok(pace_allows(&p, 1) > 0 && pace_allows(&p, 1) <= 64, "then it is tried with a few rows");
+	ok(pace_allows(&p, 1, 1) > 0 && pace_allows(&p, 1, 1) <= 64, "then it is tried with a few rows");
 	for (int i = 0; i < 3; i++)
 	{
 		for (int decode = 1; decode <= 16; decode *= 4)
@@ -84,9 +94,30 @@ main(void)
 	}
 	pace_start(&p, 2.5f);
 	slowest(&p, &machines[3], 1, &rows);
-	ok(rows > 2, "a prompt goes on whatever it costs (%d rows)", rows);
+	ok(rows > 0, "a prompt goes on whatever it costs (%d rows)", rows);
+	for (int guesses = 1; guesses <= 3; guesses += 2)
+	{
+		float		most;
+
+		pace_start(&p, 2.5f);
+		for (int i = 1; i <= 4; i++)
+			pace_note(&p, i, 0, step_us(&machines[0], i, 0));
+		most = slowest_beside(&p, &machines[0], 1, guesses, &rows);
+		ok(most < 2.6f && rows > 3, "beside %d guesses: %.2f times as long, %d rows of the prompt", guesses, most, rows);
+	}
+	ok(pace_room(&p, 1, 4) < pace_room(&p, 1, 1) && pace_room(&p, 1, 1000) == 0,
+	   "guesses take of the time that prompts have");
+	ok(pace_guess_room(&p, 1) > 0 && pace_guess_room(&p, 1) <= pace_room(&p, 1, 1) / 2, "and at most half of it");
+	slowest(&p, &machines[3], 1, &rows);
+	ok(pace_guess_room(&p, 1) == 0, "none where a prompt's row costs more than there is");
 	pace_start(&p, 0);
-	ok(pace_allows(&p, 1) == INT_MAX, "without a limit none is kept");
+	ok(pace_allows(&p, 1, 1) == INT_MAX && pace_room(&p, 1, 1) < 0, "without a limit none is kept");
+
+	/* a row in a step of nothing but prompts is cheap, and says little of one beside a decode row */
+	pace_start(&p, 2.5f);
+	pace_note(&p, 0, 512, 512 * 100);
+	pace_note(&p, 1, 0, 7000);
+	ok(step_us(&machines[0], 1, pace_allows(&p, 1, 1)) < 7000 * 2.6, "the first rows beside a decode row are not too many");
 
 	/* what is known follows what happens */
 	pace_start(&p, 2.5f);
@@ -98,7 +129,7 @@ main(void)
 	pace_note(&p, 1, 0, 7000000);
 	ok(p.decode_us[0] < 7000 * 2, "one step that took for ever says little");
 	pace_note(&p, 1000000, 0, 9);
-	ok(pace_allows(&p, 1000000) > 0, "very many rows have their place");
+	ok(pace_allows(&p, 1000000, 1000000) > 0, "very many rows have their place");
 
 	pace_start(&p, 2.5f);
 	ok(pace_estimate(&p, 2) > pace_estimate(&p, 1) && pace_estimate(&p, 20) > pace_estimate(&p, 3),
