@@ -14,7 +14,8 @@ PROMPT = 512
 def forward(model, threads, *arguments):
     """What forward.c prints, as {what was measured: units a second}."""
     text = subprocess.run([os.environ["BENCH_FORWARD"], model, str(threads), *map(str, arguments)],
-                          check=True, capture_output=True, text=True).stdout
+                          env=dict(os.environ, REPETITIONS="2"), check=True, capture_output=True,
+                          text=True).stdout
     return {kind: float(rate) for kind, rate in re.findall(r"^(\w+) .*: ([\d.]+) ", text, re.M)}
 
 
@@ -38,22 +39,25 @@ def weights(report, threads):
         large = name.startswith("1.1B")
         peer = peers.Llama(path, threads, 16, PROMPT + 64)
         prompt = 128 if large else PROMPT
-        report.add("serving", f"{name}: prompt of {prompt}", "tokens/s",
-                   forward(path, threads, prompt, 1)["prompt"], peer.prompt_rate(prompt),
-                   peer.name, peer.version, prompt_target)
-        single = None
-        for sequences in (1, 8) if large else SEQUENCES:
-            ours = forward(path, threads, 0, 16, sequences)["decode"]
-            single = single or ours
-            report.add("serving", f"{name}: decode, {sequences} at once", "tokens/s", ours,
-                       peer.decode_rate(sequences, 0, False), peer.name, peer.version,
-                       1.1 if sequences == 1 else many_target)
+
+        def decode(sequences):
+            return forward(path, threads, 0, 16, sequences)["decode"]
+
+        def row(what, ours, theirs, target):
+            report.in_turn("serving", f"{name}: {what}", "tokens/s", ours, theirs, peer.name,
+                           peer.version, target)
+
+        row(f"prompt of {prompt}", lambda: forward(path, threads, prompt, 1)["prompt"],
+            lambda: peer.prompt_rate(prompt), prompt_target)
+        for n in (1, 8) if large else SEQUENCES:
+            row(f"decode, {n} at once", lambda: decode(n), lambda: peer.decode_rate(n, 0, False),
+                1.1 if n == 1 else many_target)
         if not large:
-            report.add("serving", f"{name}: 16 at once against 1, our own", "tokens/s", ours, single,
-                       "our single sequence", "", 2.5)
-            report.add("serving", f"{name}: 16 over a shared prefix of {PROMPT}", "tokens/s",
-                       forward(path, threads, PROMPT, 16, 16, "shared")["decode"],
-                       peer.decode_rate(16, PROMPT, True), peer.name, peer.version, 1.5)
+            report.in_turn("serving", f"{name}: 16 at once against 1, our own", "tokens/s",
+                           lambda: decode(16), lambda: decode(1), "our single sequence", "", 2.5)
+            row(f"16 over a shared prefix of {PROMPT}",
+                lambda: forward(path, threads, PROMPT, 16, 16, "shared")["decode"],
+                lambda: peer.decode_rate(16, PROMPT, True), 1.5)
         peer.close()
 
 
@@ -66,10 +70,11 @@ def embedding(report, threads):
     except ImportError:
         print("embedding: OpenVINO is not installed")
     for tokens, texts in ((16, 1), (16, 32), (128, 1), (128, 32), (512, 1), (512, 32)):
+        def ours(*options):
+            return forward(folder, threads, tokens, texts, *options)["encode"]
+
         for rival in rivals:
-            report.add("serving", f"embed {texts} x {tokens} tokens, fp32", "texts/s",
-                       forward(folder, threads, tokens, texts)["encode"],
-                       rival.rate(tokens, texts), rival.name, rival.version, 1.0)
-        report.add("serving", f"embed {texts} x {tokens} tokens, int8", "texts/s",
-                   forward(folder, threads, tokens, texts, "int8")["encode"],
-                   forward(folder, threads, tokens, texts)["encode"], "our own fp32", "", 1.5)
+            report.in_turn("serving", f"embed {texts} x {tokens} tokens, fp32", "texts/s", ours,
+                           lambda: rival.rate(tokens, texts), rival.name, rival.version, 1.0)
+        report.in_turn("serving", f"embed {texts} x {tokens} tokens, int8", "texts/s",
+                       lambda: ours("int8"), ours, "our own fp32", "", 1.5)

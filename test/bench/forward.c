@@ -10,7 +10,7 @@
  * SEQUENCES sequences, each after a prompt of its own or all after a "shared" one; so is the folder
  * of a decoder. The folder of an encoder is encoded: batches of TEXTS texts of TOKENS tokens, with "int8" by
  * 8-bit weights. Prints tokens or texts per second: the best of several repetitions, since other load can only
- * slow them down; with one thread seconds are of processor time, which it disturbs least. RAG_SIMD chooses the
+ * slow them down (seven, or as many as REPETITIONS in the environment says); with one thread seconds are of processor time, which it disturbs least. RAG_SIMD chooses the
  * instruction set. With "cuda" for THREADS the first CUDA device computes, by the library RAG_CUDA_LIBRARY.
  */
 #include <stdio.h>
@@ -23,6 +23,8 @@
 #include "engine/kv.h"
 
 #define REPETITIONS 7
+
+static int	repetitions = REPETITIONS;
 
 static clockid_t clock_used = CLOCK_MONOTONIC;
 
@@ -68,7 +70,7 @@ bench_encode(const graph_device *device, const model *m, int tokens, int texts, 
 	}
 	for (int i = 0; i <= texts; i++)
 		start[i] = i * tokens;
-	for (int i = 0; i < REPETITIONS; i++)
+	for (int i = 0; i < repetitions; i++)
 	{
 		double		begin = now();
 		int			done = 0;
@@ -151,7 +153,7 @@ bench_prompt(const decoder *d, int prompt, engine_error *error)
 {
 	double		best = 0;
 
-	for (int i = 0; i < REPETITIONS; i++)
+	for (int i = 0; i < repetitions; i++)
 	{
 		double		begin = now();
 
@@ -209,7 +211,7 @@ bench_decode(const graph_device *device, const model *m, int prompt, int count, 
 		if (!take_prompt(&d, s, prompt, &error))
 			return fail(&error);
 	}
-	for (int i = 0; i < REPETITIONS && count > 0; i++)
+	for (int i = 0; i < repetitions && count > 0; i++)
 	{
 		double		begin = now();
 
@@ -244,6 +246,8 @@ main(int argc, char **argv)
 		fprintf(stderr, "usage: forward MODEL THREADS TOKENS COUNT [SEQUENCES]\n");
 		return 1;
 	}
+	if (getenv("REPETITIONS"))
+		repetitions = atoi(getenv("REPETITIONS"));
 	if (strcmp(argv[2], "cuda") == 0)
 		config.device = ENGINE_DEVICE_CUDA;
 	else if ((config.threads = atoi(argv[2])) == 1)

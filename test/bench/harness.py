@@ -1,7 +1,6 @@
 """What every suite shares: a quiet machine, paired timing, the table and bench.json."""
 import json
 import os
-import statistics
 import time
 
 
@@ -48,12 +47,21 @@ class Report:
     def paired(self, suite, name, work, unit, ours, peer, peer_name, peer_version, target,
                rounds=3):
         """Run `ours` and `peer` in turn; each does `work` units. More units a second is better."""
-        require_quiet()
         ours()
         peer()
-        times = [(seconds(ours), seconds(peer)) for _ in range(rounds)]
-        self.add(suite, name, unit, work / statistics.median(t[0] for t in times),
-                 work / statistics.median(t[1] for t in times), peer_name, peer_version, target)
+        self.in_turn(suite, name, unit, lambda: work / seconds(ours), lambda: work / seconds(peer),
+                     peer_name, peer_version, target, rounds)
+
+    def in_turn(self, suite, name, unit, ours, peer, peer_name, peer_version, target, rounds=3):
+        """Ask `ours` and `peer` in turn for their rates; the round with the median ratio counts."""
+        require_quiet()
+        self.add_median(suite, name, unit, [(ours(), peer()) for _ in range(rounds)],
+                        peer_name, peer_version, target)
+
+    def add_median(self, suite, name, unit, rounds, peer_name, peer_version, target):
+        """Of several (ours, peer) that with the median ratio."""
+        ours, peer = sorted(rounds, key=lambda r: r[0] / r[1])[len(rounds) // 2]
+        self.add(suite, name, unit, ours, peer, peer_name, peer_version, target)
 
     def add(self, suite, name, unit, ours, peer, peer_name, peer_version, target):
         row = dict(suite=suite, name=name, unit=unit, ours=ours, peer=peer, peer_name=peer_name,

@@ -10,7 +10,7 @@ def clock(threads):
     return time.process_time if threads == 1 else time.perf_counter
 
 
-def best(action, work, threads, repetitions=5):
+def best(action, work, threads, repetitions=2):
     """Most units a second of several runs: other load can only slow a run down."""
     now, rates = clock(threads), []
     action()
