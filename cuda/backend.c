@@ -289,6 +289,10 @@ rag_backend(void)
 		.sample = gpu_sample,
 		.end_step = gpu_step_end,
 		.sync = gpu_step_sync,
+		.alloc_vectors = gpu_vectors_alloc,
+		.free_vectors = gpu_vectors_free,
+		.add_vectors = gpu_vectors_add,
+		.nearest = gpu_nearest,
 	};
 
 	return &ops;

@@ -92,7 +92,7 @@ PTX = $(BUILD)/ptx
 CUDA_MAJOR = $(shell $(CUDA_HOME)/bin/nvcc --version 2>/dev/null | sed -n 's/.*release \([0-9]*\)[.].*/\1/p')
 PTX_EMULATOR = $(patsubst test/cuda/emulator/%.c,$(PTX)/%.o,$(filter-out %/blas.c,$(EMULATOR_SOURCES)))
 PTX_CXXFLAGS = $(filter-out -O% -fvisibility=hidden,$(EMULATED_CXXFLAGS)) $(EMULATOR_FLAGS) -ffp-contract=off
-PTX_CHECKS = $(patsubst %,$(PTX)/check_%,attention linear models rows)
+PTX_CHECKS = $(patsubst %,$(PTX)/check_%,attention linear models rows vectors)
 
 $(PTX)/%.ptx: cuda/%.cu $(CUDA_HEADERS)
 	@mkdir -p $(@D)

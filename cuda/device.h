@@ -248,10 +248,20 @@ extern engine_code gpu_gather(backend_device *d, const backend_gather *args);
 extern engine_code gpu_pool(backend_device *d, const backend_pool *args);
 extern engine_code gpu_sample(backend_device *d, const backend_sample *args);
 
+/* vectors.c */
+extern backend_vectors *gpu_vectors_alloc(backend_device *d, backend_distance distance, int dimensions,
+										  engine_error *error);
+extern void gpu_vectors_free(backend_device *d, backend_vectors *v);
+extern engine_code gpu_vectors_add(backend_device *d, backend_vectors *v, const float *rows, int count);
+extern engine_code gpu_nearest(backend_device *d, const backend_nearest *args);
+
 /* run.c: bytes of workspace that the commands need, and their launches, of `rows` rows where they
  * are those of the batch. */
 extern size_t gpu_run_workspace(const backend_device *d, int rows);
 extern engine_code gpu_run_commands(backend_device *d, int rows);
+/* out[r, ..] = in . weight^T by cuBLAS, weight [outputs, columns], sums in f32; no bias, no epilogue. */
+extern engine_code gpu_multiply(backend_device *d, const device_half *weight, int outputs, int columns,
+								const device_half *in, int rows, const product_end *end);
 
 /* graph.c: the commands of the step, as a graph if that is possible. */
 extern engine_code gpu_graph_run(backend_device *d);

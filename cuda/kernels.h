@@ -266,6 +266,48 @@ typedef struct sample_launch_args
 
 extern void sample_launch(const sample_launch_args *args, cudaStream_t stream);
 
+/*
+ * nearest.cu: vectors as halves of a scale of their own, and what their distance from another one is made of:
+ * term_a + term_b - weight * factor_a * factor_b * (a . b)
+ */
+#define NEAREST_TILE 8192		/* vectors that a product is made of at a time */
+
+typedef struct packed_vectors
+{
+	device_half *rows;			/* [.., columns], zeros beyond the dimensions */
+	float	   *factor;
+	float	   *term;
+} packed_vectors;
+
+typedef struct pack_launch_args
+{
+	packed_vectors out;
+	const float *in;			/* [count, dimensions] */
+	int			count;
+	int			dimensions;
+	int			columns;
+	backend_distance distance;
+} pack_launch_args;
+
+extern void pack_launch(const pack_launch_args *args, cudaStream_t stream);
+
+/* A key holds a distance and, in its low 32 bits, a number; the least key is the nearest. */
+typedef struct nearest_launch_args
+{
+	unsigned long long *best;	/* [count, k] in order; read unless it is the first tile */
+	const float *products;		/* [count, NEAREST_TILE] of queries and vectors */
+	packed_vectors queries;
+	packed_vectors vectors;
+	int			count;			/* queries */
+	int			size;			/* vectors of the tile */
+	int64_t		seen;			/* query q sees those of the tile below seen + q */
+	unsigned	first;			/* number of the tile's first vector */
+	int			k;
+	float		weight;
+} nearest_launch_args;
+
+extern void nearest_launch(const nearest_launch_args *args, cudaStream_t stream);
+
 #ifdef __cplusplus
 }
 #endif

@@ -106,10 +106,9 @@ view_of(const backend_device *d)
 	};
 }
 
-/* Rows [first, first + outputs) of an f16 matrix: out[r, first ..] = in . weight^T, sums in f32. */
-static engine_code
-multiply(backend_device *d, const device_half *weight, int outputs, int columns,
-		 const device_half *in, int rows, const product_end *end)
+engine_code
+gpu_multiply(backend_device *d, const device_half *weight, int outputs, int columns,
+			 const device_half *in, int rows, const product_end *end)
 {
 	const float one = 1;
 	const float zero = 0;
@@ -138,7 +137,7 @@ multiply_unpacked(backend_device *d, const weight_segment *segment, int columns,
 		part.out = (char *) end->out +
 			(size_t) first * (end->out_f32 ? sizeof(float) : sizeof(device_half));
 		dequantize_launch(slab, &segment->quant, first, outputs, d->compute);
-		code = multiply(d, slab, outputs, columns, in, rows, &part);
+		code = gpu_multiply(d, slab, outputs, columns, in, rows, &part);
 	}
 	return code;
 }
@@ -166,7 +165,7 @@ run_segment(backend_device *d, const command *c, const weight_segment *segment,
 	else
 	{
 		code = segment->half != NULL ?
-			multiply(d, segment->half, segment->rows, w->columns, in, rows, &end) :
+			gpu_multiply(d, segment->half, segment->rows, w->columns, in, rows, &end) :
 			multiply_unpacked(d, segment, w->columns, in, rows, &end);
 		if (code != ENGINE_OK)
 			return code;

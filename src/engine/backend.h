@@ -33,12 +33,13 @@
 #include "engine/model.h"
 #include "engine/sampler.h"
 
-#define BACKEND_ABI_VERSION 2
+#define BACKEND_ABI_VERSION 3
 
 typedef struct backend_device backend_device;
 typedef struct backend_buffer backend_buffer;	/* rows of elements on the device */
 typedef struct backend_weight backend_weight;	/* a matrix in the layout of its kernels */
 typedef struct backend_kv backend_kv;	/* the paged key and value cache of one model */
+typedef struct backend_vectors backend_vectors; /* numbered vectors, to find the nearest of */
 
 typedef struct backend_config
 {
@@ -220,6 +221,33 @@ typedef struct backend_sample
 	int			vocab;
 } backend_sample;
 
+typedef enum backend_distance
+{
+	DISTANCE_L2,				/* squared */
+	DISTANCE_INNER_PRODUCT,		/* negative */
+	DISTANCE_COSINE
+} backend_distance;
+
+#define BACKEND_NEAREST_MAX 1024
+#define BACKEND_NO_VECTOR UINT32_MAX
+
+/*
+ * Query q is compared with the vectors numbered below seen + q (SIZE_MAX: with all). Nearest first, of
+ * equal distances the lower number first; BACKEND_NO_VECTOR, infinitely far, where there are
+ * fewer than k. A distance that is not a number counts as infinite. A backend may round what it compares to 16
+ * bits of which 11 are of the fraction.
+ */
+typedef struct backend_nearest
+{
+	const backend_vectors *vectors;
+	const float *queries;		/* [count, dimensions] host */
+	int			count;
+	size_t		seen;
+	int			k;				/* 1 to BACKEND_NEAREST_MAX */
+	uint32_t   *numbers;		/* [count, k] host */
+	float	   *distances;		/* [count, k] host */
+} backend_nearest;
+
 typedef struct backend_ops
 {
 	uint32_t	abi_version;	/* BACKEND_ABI_VERSION, tested before anything else is called */
@@ -264,6 +292,13 @@ typedef struct backend_ops
 	engine_code (*sample) (backend_device *d, const backend_sample *args);
 	engine_code (*end_step) (backend_device *d);
 	engine_code (*sync) (backend_device *d);
+
+	/* Not between begin_step and end_step. Vectors are numbered from 0 in the order in which they are added. */
+	backend_vectors *(*alloc_vectors) (backend_device *d, backend_distance distance, int dimensions,
+									   engine_error *error);
+	void		(*free_vectors) (backend_device *d, backend_vectors *v);
+	engine_code (*add_vectors) (backend_device *d, backend_vectors *v, const float *rows, int count);
+	engine_code (*nearest) (backend_device *d, const backend_nearest *args);
 } backend_ops;
 
 /* The built-in CPU backend (src/engine/cpu). */

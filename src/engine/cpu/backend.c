@@ -214,6 +214,10 @@ backend_cpu(void)
 		.sample = rows_sample,
 		.end_step = step_end,
 		.sync = cpu_sync,
+		.alloc_vectors = vectors_alloc,
+		.free_vectors = vectors_free,
+		.add_vectors = vectors_add,
+		.nearest = vectors_nearest,
 	};
 
 	return &ops;

@@ -147,4 +147,11 @@ extern backend_kv *cache_alloc(backend_device *d, const backend_kv_config *confi
 							   engine_error *error);
 extern void cache_free(backend_device *d, backend_kv *kv);
 
+/* nearest.c */
+extern backend_vectors *vectors_alloc(backend_device *d, backend_distance distance, int dimensions,
+									  engine_error *error);
+extern void vectors_free(backend_device *d, backend_vectors *v);
+extern engine_code vectors_add(backend_device *d, backend_vectors *v, const float *rows, int count);
+extern engine_code vectors_nearest(backend_device *d, const backend_nearest *args);
+
 #endif							/* RAG_ENGINE_CPU_DEVICE_H */
