@@ -8,6 +8,8 @@
 #ifndef RAG_HNSW_BEAM_H
 #define RAG_HNSW_BEAM_H
 
+#include <math.h>
+
 #include "hnsw/queue.h"
 
 typedef struct HnswBeam
@@ -39,6 +41,13 @@ static inline bool
 HnswBeamIsFull(const HnswBeam *beam)
 {
 	return beam->results >= beam->width;
+}
+
+/* What is farther than this has no place in it. */
+static inline float
+HnswBeamLimit(const HnswBeam *beam)
+{
+	return HnswBeamIsFull(beam) ? beam->items[beam->count - 1].distance : INFINITY;
 }
 
 #endif							/* RAG_HNSW_BEAM_H */

@@ -54,20 +54,15 @@ Open(HnswSearch *search, HnswNode node, int level)
 	HnswStore  *store = search->store;
 	HnswCandidate found[HNSW_MAX_LINKS];
 	int			linked = store->methods->links(store, node, level, found);
-	int			fresh = 0;
+	int			fresh = HnswNodeSetAddNew(search->visited, found, linked);
 
-	for (int i = 0; i < linked; i++)
-	{
-		if (HnswNodeSetAdd(search->visited, found[i].node))
-			found[fresh++] = found[i];
-	}
 	if (store->methods->expect != NULL)
 	{
 		HnswNode	next[2];
 
 		store->methods->expect(store, next, HnswBeamNext(&search->beam, next, lengthof(next)));
 	}
-	store->methods->distances(store, search->query, found, fresh);
+	store->methods->distances(store, search->query, found, fresh, HnswBeamLimit(&search->beam));
 	search->evaluated += fresh;
 	for (int i = 0; i < fresh; i++)
 	{
@@ -120,7 +115,7 @@ StartAtEntry(HnswSearch *search)
 	search->results.count = 0;
 	if (entry.node == HNSW_NO_NODE)
 		return;
-	store->methods->distances(store, search->query, &entry, 1);
+	store->methods->distances(store, search->query, &entry, 1, INFINITY);
 	search->evaluated++;
 	if (entry.state != HNSW_GONE)
 		HnswQueueAppend(&search->results, entry);
@@ -132,10 +127,13 @@ GraphSearch(HnswSearch *search, int level, int ef)
 	StartAtEntry(search);
 	for (int above = search->store->entry_level; above > level; above--)
 		GraphSearchLayer(search, above, 1, false, NULL);
+	HnswNodeSetClear(search->visited);
+	HnswNodeSetExpect(search->visited, (uint64) ef * search->store->m);
 	GraphSearchLayer(search, level, ef, true, search->resumable ? &search->beyond : NULL);
 }
 
-/* The nearest of all that was found and not returned are what is to be improved on. */
+/* The nearest of all that was found and not returned are what is to be improved on. Those
+ * of which that is only roughly known are measured when it is their turn. */
 void
 GraphSearchMore(HnswSearch *search, int ef)
 {
@@ -144,7 +142,18 @@ GraphSearchMore(HnswSearch *search, int ef)
 	HnswBeamStart(&search->beam, ef, true, beyond);
 	HnswQueueOrder(beyond);
 	while (beyond->count > 0 && !HnswBeamIsFull(&search->beam))
-		HnswBeamAdd(&search->beam, HnswQueuePop(beyond));
+	{
+		HnswCandidate next = HnswQueuePop(beyond);
+
+		if (!next.rough)
+			HnswBeamAdd(&search->beam, next);
+		else
+		{
+			search->store->methods->distances(search->store, search->query, &next, 1, INFINITY);
+			if (next.state != HNSW_GONE)
+				HnswQueuePush(beyond, next);
+		}
+	}
 	Walk(search, 0);
 }
 

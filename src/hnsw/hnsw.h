@@ -180,8 +180,10 @@ typedef struct HnswLinkChange
 
 typedef struct HnswStoreMethods
 {
-	/* Fills distance and state of n candidates for the query. */
-	void		(*distances) (HnswStore *store, const HnswForm *query, HnswCandidate *candidates, int n);
+	/* Fills distance and state of n candidates for the query. A distance beyond the limit,
+	 * which may be INFINITY, need not be exact: then it is rough. */
+	void		(*distances) (HnswStore *store, const HnswForm *query, HnswCandidate *candidates, int n,
+							  float limit);
 
 	/* The links of a node, at most HNSW_MAX_LINKS; distance is set only if the store
 	 * keeps_distances, state never. Their number; 0 for a node that is gone. */

@@ -87,11 +87,13 @@ PrefetchNode(const PageStore *store, HnswNode node)
 /* Compares codes where they lie, since whatever bytes are there make some distance. Sets the
  * state of those that it measures. */
 static void
-EstimateStamped(const PageStore *store, const HnswForm *query, HnswCandidate *candidates, int n)
+EstimateStamped(const PageStore *store, const HnswForm *query, HnswCandidate *candidates, int n,
+				float limit)
 {
 	const HnswNodeTuple *tuples[HNSW_MAX_LINKS];
 	const code_head *heads[HNSW_MAX_LINKS];
 	float		distances[HNSW_MAX_LINKS];
+	bool		rough[HNSW_MAX_LINKS];
 	int			which[HNSW_MAX_LINKS];
 	int			count = 0;
 
@@ -106,7 +108,7 @@ EstimateStamped(const PageStore *store, const HnswForm *query, HnswCandidate *ca
 		which[count++] = i;
 	}
 	pg_read_barrier();
-	code_estimate_many(query->query, count, heads, distances);
+	code_estimate_many(query->query, count, heads, limit, distances, rough);
 	for (int i = 0; i < count; i++)
 	{
 		HnswCandidate *candidate = &candidates[which[i]];
@@ -116,6 +118,7 @@ EstimateStamped(const PageStore *store, const HnswForm *query, HnswCandidate *ca
 		if (!HasStamp(store, tuples[i], candidate->node))
 			continue;
 		candidate->distance = distances[i];
+		candidate->rough = rough[i];
 		candidate->state = state;
 	}
 }
@@ -231,14 +234,17 @@ MeasureGlimpses(PageStore *store, const HnswForm *query, HnswCandidate *candidat
 
 /* Measures those that need no lock. The others move to the front; how many. */
 static int
-MeasureUnlocked(PageStore *store, const HnswForm *query, HnswCandidate *candidates, int n)
+MeasureUnlocked(PageStore *store, const HnswForm *query, HnswCandidate *candidates, int n, float limit)
 {
 	int			left = 0;
 
 	for (int i = 0; i < n; i++)
+	{
 		candidates[i].state = HNSW_GONE;
+		candidates[i].rough = false;
+	}
 	if (query != NULL && query->query != NULL)
-		EstimateStamped(store, query, candidates, n);
+		EstimateStamped(store, query, candidates, n, limit);
 	else
 		MeasureGlimpses(store, query, candidates, n);
 	for (int i = 0; i < n; i++)
@@ -267,6 +273,7 @@ MeasureLocked(PageStore *store, const HnswForm *query, HnswCandidate *candidates
 		const void *value;
 
 		candidate->state = HNSW_GONE;
+		candidate->rough = false;
 		if (!HnswBlockExists(store, block))
 			continue;
 		if (buffer == InvalidBuffer || BufferGetBlockNumber(buffer) != block)
@@ -287,9 +294,9 @@ MeasureLocked(PageStore *store, const HnswForm *query, HnswCandidate *candidates
 }
 
 static void
-MeasureHop(PageStore *store, const HnswForm *query, HnswCandidate *candidates, int n)
+MeasureHop(PageStore *store, const HnswForm *query, HnswCandidate *candidates, int n, float limit)
 {
-	int			left = store->peek.memo == NULL ? n : MeasureUnlocked(store, query, candidates, n);
+	int			left = store->peek.memo == NULL ? n : MeasureUnlocked(store, query, candidates, n, limit);
 
 	for (int i = 0; i < left && left > 1 && store->prefetch; i++)
 	{
@@ -300,10 +307,10 @@ MeasureHop(PageStore *store, const HnswForm *query, HnswCandidate *candidates, i
 }
 
 void
-HnswPageDistances(HnswStore *base, const HnswForm *query, HnswCandidate *candidates, int n)
+HnswPageDistances(HnswStore *base, const HnswForm *query, HnswCandidate *candidates, int n, float limit)
 {
 	for (int i = 0; i < n; i += HNSW_MAX_LINKS)
-		MeasureHop((PageStore *) base, query, candidates + i, Min(n - i, HNSW_MAX_LINKS));
+		MeasureHop((PageStore *) base, query, candidates + i, Min(n - i, HNSW_MAX_LINKS), limit);
 }
 
 Size

@@ -9,6 +9,7 @@
 
 #define QUEUE_FIRST_ROOM 64
 #define SET_FIRST_SIZE 1024
+#define MOST_FULL 2				/* slots for each node, at least */
 
 void
 HnswQueueInit(HnswQueue *queue, MemoryContext context)
@@ -113,16 +114,11 @@ HnswQueueSort(HnswQueue *queue)
 		qsort(queue->items, queue->count, sizeof(HnswCandidate), CompareCandidates);
 }
 
-/* Mixes all bits of a name into the low ones (the finalizer of MurmurHash3). */
+/* Block and offset spread over the high bits, which are brought down. */
 static inline uint64
 HashNode(HnswNode node)
 {
-	node ^= node >> 33;
-	node *= UINT64CONST(0xff51afd7ed558ccd);
-	node ^= node >> 33;
-	node *= UINT64CONST(0xc4ceb9fe1a85ec53);
-	node ^= node >> 33;
-	return node;
+	return (node * UINT64CONST(0x9E3779B97F4A7C15)) >> 24;
 }
 
 static HnswNode *
@@ -141,6 +137,18 @@ HnswNodeSetInit(HnswNodeSet *set, MemoryContext context)
 	set->context = context;
 	set->size = SET_FIRST_SIZE;
 	set->slots = EmptySlots(set, set->size);
+}
+
+void
+HnswNodeSetExpect(HnswNodeSet *set, uint64 count)
+{
+	uint64		size = pg_nextpower2_64(count * MOST_FULL);
+
+	if (set->marks != NULL || set->count > 0 || size <= set->size)
+		return;
+	pfree(set->slots);
+	set->slots = EmptySlots(set, size);
+	set->size = size;
 }
 
 void
@@ -172,6 +180,8 @@ HnswNodeSetClear(HnswNodeSet *set)
 static bool
 MarkNode(HnswNodeSet *set, HnswNode node)
 {
+	bool		added;
+
 	if (node >= set->size)
 	{
 		uint64		size = pg_nextpower2_64(node + 1);
@@ -180,10 +190,9 @@ MarkNode(HnswNodeSet *set, HnswNode node)
 		memset(set->marks + set->size, 0, size - set->size);
 		set->size = size;
 	}
-	if (set->marks[node] == set->mark)
-		return false;
+	added = set->marks[node] != set->mark;
 	set->marks[node] = set->mark;
-	return true;
+	return added;
 }
 
 /* The slot of a node, or the empty one where it would go. */
@@ -224,9 +233,57 @@ HnswNodeSetAdd(HnswNodeSet *set, HnswNode node)
 	if (set->slots[at] == node)
 		return false;
 	set->slots[at] = node;
-	if (++set->count > set->size / 2)
+	if (++set->count > set->size / MOST_FULL)
 		GrowSet(set);
 	return true;
+}
+
+/* Whether a node was there is as likely as not, and no processor foresees it: so no branch
+ * depends on that. Most slots are empty, so few are taken by another node. */
+static int
+AddNewSparse(HnswNodeSet *set, HnswCandidate *list, int n)
+{
+	int			fresh = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		HnswCandidate candidate = list[i];
+		uint64		at = HashNode(candidate.node) & (set->size - 1);
+		HnswNode	there = set->slots[at];
+
+		if (unlikely(there != candidate.node && there != HNSW_NO_NODE))
+		{
+			at = FindSlot(set, candidate.node);
+			there = set->slots[at];
+		}
+		set->slots[at] = candidate.node;
+		list[fresh] = candidate;
+		fresh += there != candidate.node;
+	}
+	return fresh;
+}
+
+int
+HnswNodeSetAddNew(HnswNodeSet *set, HnswCandidate *list, int n)
+{
+	int			fresh = 0;
+
+	if (set->marks == NULL)
+	{
+		while ((set->count + n) * MOST_FULL > set->size)
+			GrowSet(set);
+		fresh = AddNewSparse(set, list, n);
+		set->count += fresh;
+		return fresh;
+	}
+	for (int i = 0; i < n; i++)
+	{
+		HnswCandidate candidate = list[i];
+
+		list[fresh] = candidate;
+		fresh += MarkNode(set, candidate.node);
+	}
+	return fresh;
 }
 
 bool

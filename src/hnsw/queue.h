@@ -23,6 +23,7 @@ typedef struct HnswCandidate
 	float		distance;
 	uint8		state;			/* HnswState */
 	bool		opened;			/* its links have been followed, in a search */
+	bool		rough;			/* the distance is only known to be beyond a limit */
 } HnswCandidate;
 
 /* Equal distances are told apart by the nodes' names, so that results never depend on
@@ -73,6 +74,10 @@ extern void HnswNodeSetInitDense(HnswNodeSet *set, MemoryContext context);
 extern void HnswNodeSetClear(HnswNodeSet *set);
 /* false when it was there already */
 extern bool HnswNodeSetAdd(HnswNodeSet *set, HnswNode node);
+/* Adds the nodes of a list, in which only those stay that were not there; their number. */
+extern int	HnswNodeSetAddNew(HnswNodeSet *set, HnswCandidate *list, int n);
+/* Makes room for so many, so that the set need not grow; before any is added. */
+extern void HnswNodeSetExpect(HnswNodeSet *set, uint64 count);
 extern bool HnswNodeSetHas(const HnswNodeSet *set, HnswNode node);
 extern Size HnswNodeSetMemory(const HnswNodeSet *set);
 

@@ -75,7 +75,7 @@ RankCandidates(Repair *repair, const HnswForm *form)
 	HnswQueue  *candidates = &repair->candidates;
 	int			living = 0;
 
-	repair->store->methods->distances(repair->store, form, candidates->items, candidates->count);
+	repair->store->methods->distances(repair->store, form, candidates->items, candidates->count, INFINITY);
 	for (int i = 0; i < candidates->count; i++)
 	{
 		if (candidates->items[i].state == HNSW_LIVE)
@@ -161,7 +161,7 @@ EnsureLinked(HnswStore *store, HnswNode node, int level, const HnswForm *form)
 	if (GraphHasLinkFromOther(store, node, level, HNSW_NO_NODE))
 		return;
 	near.count = store->methods->links(store, node, level, links);
-	store->methods->distances(store, form, links, near.count);
+	store->methods->distances(store, form, links, near.count, INFINITY);
 	HnswQueueSort(&near);
 	for (int i = 0; i < near.count; i++)
 	{

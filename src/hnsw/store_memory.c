@@ -91,22 +91,24 @@ Take(MemoryStore *store, bool node, Size extra, Size *offset)
 
 /* All values of a hop at once, each loaded while those before it are compared. */
 static void
-EstimateCodes(const MemoryStore *store, const code_query *query, HnswCandidate *candidates, int n)
+EstimateCodes(const MemoryStore *store, const code_query *query, HnswCandidate *candidates, int n,
+			  float limit)
 {
 	const code_head *heads[HNSW_MAX_LINKS];
 	float		distances[HNSW_MAX_LINKS];
+	bool		rough[HNSW_MAX_LINKS];
 
 	if (n <= 0)
 		return;
 	for (int i = 0; i < n; i++)
 		heads[i] = ValueOf(store, candidates[i].node);
-	code_estimate_many(query, n, heads, distances);
+	code_estimate_many(query, n, heads, limit, distances, rough);
 	for (int i = 0; i < n; i++)
 		candidates[i].distance = distances[i];
 }
 
 static void
-MemoryDistances(HnswStore *base, const HnswForm *query, HnswCandidate *candidates, int n)
+MemoryDistances(HnswStore *base, const HnswForm *query, HnswCandidate *candidates, int n, float limit)
 {
 	MemoryStore *store = (MemoryStore *) base;
 
@@ -114,7 +116,7 @@ MemoryDistances(HnswStore *base, const HnswForm *query, HnswCandidate *candidate
 		candidates[i].state = HNSW_LIVE;
 	if (query != NULL && query->query != NULL)
 	{
-		EstimateCodes(store, query->query, candidates, n);
+		EstimateCodes(store, query->query, candidates, n, limit);
 		return;
 	}
 	for (int i = 0; i < n; i++)

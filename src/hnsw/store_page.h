@@ -54,7 +54,8 @@ extern void HnswPageRepairLinks(HnswStore *base, HnswNode from, int level, const
 								const HnswQueue *added);
 
 /* page_walk.c: what a walk reads */
-extern void HnswPageDistances(HnswStore *base, const HnswForm *query, HnswCandidate *candidates, int n);
+extern void HnswPageDistances(HnswStore *base, const HnswForm *query, HnswCandidate *candidates, int n,
+							  float limit);
 /* Copies a value that a look tells whole into HnswValueRoom; its size, or 0. */
 extern Size HnswGlimpseValue(PageStore *store, HnswNode node);
 /* Where the links of a node are; false when it is gone. */

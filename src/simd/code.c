@@ -36,6 +36,14 @@
 #define BYTES_AHEAD 2048
 #define CACHE_LINE 64
 
+/* Codes of so many dimensions are compared in two parts, the first of this share. */
+#define FIRST_LEAST 512
+#define FIRST_SHARE 4
+#define FIRST_UNIT 64
+/* What is farther off than this is one in forty. */
+#define FIRST_SIGMAS 2.0
+#define AT_ONCE 64
+
 #define ROUNDS 2
 
 struct code_space
@@ -64,6 +72,10 @@ struct code_query
 	double		length;			/* of values */
 	double		offset;			/* the head's, not rounded */
 	int32_t		steps_sum;
+	size_t		first;			/* dimensions of the code that are compared first; all, if it is short */
+	int32_t		first_sum;		/* of their steps */
+	double		first_factor;	/* makes a guess of their dot product */
+	double		first_margin;	/* and it is hardly ever farther off */
 	bool		coded;			/* known by its code only */
 	double	   *values;			/* R (x - centre) */
 	int8_t	   *steps;			/* the code for the dot product */
@@ -226,11 +238,13 @@ fine_unit(const code_head *head)
 	return (double) head->scale / 256;
 }
 
-/* A code as the dot product wants it on one side; the sum of its steps. */
+/* A part of a code as the dot product wants it on one side; the sum of its steps, and of
+ * their squares. */
 static int32_t
-make_steps(int8_t *steps, const uint8_t *code, size_t n)
+make_steps(int8_t *steps, const uint8_t *code, size_t n, int32_t *squares)
 {
 	int32_t		sum = 0;
+	int32_t		square_sum = 0;
 
 	for (size_t i = 0; i < n; i++)
 	{
@@ -238,17 +252,38 @@ make_steps(int8_t *steps, const uint8_t *code, size_t n)
 
 		steps[i] = (int8_t) step;
 		sum += step;
+		square_sum += step * step;
 	}
+	*squares = square_sum;
 	return sum;
 }
 
-/* What an estimate takes from the query's side is what it takes from its code. */
+/*
+ * What an estimate takes from the query's side is what it takes from its code.
+ *
+ * After the rotation the first coordinates are a sample of all. Of vectors like the query
+ * they have the same share of the dot product as of the query's square; and a sample of n
+ * of N products of coordinates that are else independent is off by the lengths of the two
+ * times sqrt(1/n - 1/N). All codes are scaled to the same largest step and so about equally long.
+ */
 static void
 set_estimate(code_query *query)
 {
-	const code_space *space = query->space;
+	size_t		dimensions = query->space->dimensions;
+	size_t		first = dimensions;
+	int32_t		squares;
+	int32_t		rest_squares;
+	double		all_squares;
 
-	query->steps_sum = make_steps(query->steps, query->code, space->dimensions);
+	if (dimensions >= FIRST_LEAST)
+		first = (dimensions / FIRST_SHARE + FIRST_UNIT - 1) / FIRST_UNIT * FIRST_UNIT;
+	query->first_sum = make_steps(query->steps, query->code, first, &squares);
+	query->steps_sum = query->first_sum +
+		make_steps(query->steps + first, query->code + first, dimensions - first, &rest_squares);
+	all_squares = (double) squares + rest_squares;
+	query->first = squares > 0 ? first : dimensions;
+	query->first_factor = squares > 0 ? all_squares / squares : 0;
+	query->first_margin = FIRST_SIGMAS * all_squares * sqrt(1.0 / first - 1.0 / dimensions);
 }
 
 /* The code of the values and its head. */
@@ -334,7 +369,7 @@ code_encode(const code_query *query, code_head *head, uint8_t *code, uint8_t *fi
 
 /* By the order of the two vectors nothing changes, not even the rounding. */
 static inline float
-estimate(const code_space *space, const code_head *a, const code_head *b, int32_t dot)
+estimate(const code_space *space, const code_head *a, const code_head *b, double dot)
 {
 	double		product = space->factor * a->scale * b->scale;
 	double		terms = (double) a->term + b->term;
@@ -355,31 +390,74 @@ code_estimate(const code_query *query, const code_head *head, const uint8_t *cod
 }
 
 static inline void
-prefetch(const code_head *head, size_t size)
+prefetch(const void *start, size_t size)
 {
 	for (size_t i = 0; i < size; i += CACHE_LINE)
-		__builtin_prefetch((const char *) head + i);
+		__builtin_prefetch((const char *) start + i);
+}
+
+/* The dot products of a part of the code. */
+static void
+dot_part(const code_query *query, size_t start, size_t n, int32_t sum, size_t count,
+		 const code_head *const *heads, int32_t *dots)
+{
+	size_t		ahead = n < BYTES_AHEAD ? BYTES_AHEAD / n : 1;
+	const code_kernels *kernels = query->space->kernels;
+
+	for (size_t i = 0; i < ahead && i < count; i++)
+		prefetch((const uint8_t *) (heads[i] + 1) + start, n);
+	for (size_t i = 0; i < count; i++)
+	{
+		if (i + ahead < count)
+			prefetch((const uint8_t *) (heads[i + ahead] + 1) + start, n);
+		dots[i] = kernels->dot((const uint8_t *) (heads[i] + 1) + start, query->steps + start, n, sum);
+	}
+}
+/*
+ * In two rounds: what the first part of the codes leaves open is then asked for. Where that is
+ * certain to be all, it is asked for at once.
+ */
+static void
+estimate_some(const code_query *query, size_t n, const code_head *const *heads, float limit,
+			  float *distances, bool *rough)
+{
+	const code_space *space = query->space;
+	size_t		dimensions = space->dimensions;
+	size_t		first = limit < INFINITY ? query->first : dimensions;
+	int32_t		first_sum = first < dimensions ? query->first_sum : query->steps_sum;
+	const code_head *open[AT_ONCE];
+	size_t		which[AT_ONCE];
+	int32_t		dots[AT_ONCE];
+	int32_t		rest[AT_ONCE];
+	size_t		count = 0;
+
+	dot_part(query, 0, first, first_sum, n, heads, dots);
+	for (size_t i = 0; i < n; i++)
+	{
+		double		guess = dots[i] * query->first_factor;
+
+		rough[i] = first < dimensions &&
+			estimate(space, &query->head, heads[i], guess + query->first_margin) > limit;
+		distances[i] = estimate(space, &query->head, heads[i], rough[i] ? guess : dots[i]);
+		if (rough[i] || first == dimensions)
+			continue;
+		open[count] = heads[i];
+		which[count++] = i;
+	}
+	if (count == 0)
+		return;
+	dot_part(query, first, dimensions - first, query->steps_sum - first_sum, count, open, rest);
+	for (size_t i = 0; i < count; i++)
+		distances[which[i]] = estimate(space, &query->head, open[i], (double) dots[which[i]] + rest[i]);
 }
 
 void
-code_estimate_many(const code_query *query, size_t n, const code_head *const *heads, float *distances)
+code_estimate_many(const code_query *query, size_t n, const code_head *const *heads, float limit,
+				   float *distances, bool *rough)
 {
-	size_t		dimensions = query->space->dimensions;
-	size_t		size = code_size(dimensions);
-	size_t		ahead = size < BYTES_AHEAD ? BYTES_AHEAD / size : 1;
-	const code_kernels *kernels = query->space->kernels;
-
-	for (size_t i = 0; i < ahead && i < n; i++)
-		prefetch(heads[i], size);
-	for (size_t i = 0; i < n; i++)
-	{
-		int32_t		dot;
-
-		if (i + ahead < n)
-			prefetch(heads[i + ahead], size);
-		dot = kernels->dot((const uint8_t *) (heads[i] + 1), query->steps, dimensions, query->steps_sum);
-		distances[i] = estimate(query->space, &query->head, heads[i], dot);
-	}
+	for (size_t i = 0; i < n; i += AT_ONCE)
+		estimate_some(query, n - i < AT_ONCE ? n - i : AT_ONCE, heads + i, limit, distances + i,
+					  rough + i);
 }
 
 float

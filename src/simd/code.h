@@ -78,9 +78,14 @@ extern void code_encode(const code_query *query, code_head *head, uint8_t *code,
 
 /* The distance of the codes: symmetric, and for CODE_L2 never negative. */
 extern float code_estimate(const code_query *query, const code_head *head, const uint8_t *code);
-/* The same for n heads that are each followed by their code, loaded ahead. */
+/*
+ * The same for n heads that are each followed by their code, loaded ahead. Where the first
+ * part of a code makes it as good as certain that the distance is beyond limit (INFINITY:
+ * it never is), the rest is not read, the distance is a guess, which is beyond limit, and
+ * rough is true.
+ */
 extern void code_estimate_many(const code_query *query, size_t n, const code_head *const *heads,
-							   float *distances);
+							   float limit, float *distances, bool *rough);
 extern float code_between(const code_space *space, const code_head *a_head, const uint8_t *a_code,
 						  const code_head *b_head, const uint8_t *b_code);
 

@@ -396,6 +396,7 @@ test_many(void)
 	const code_head *heads[COUNT];
 	float		expected[COUNT];
 	float		found[COUNT];
+	bool		rough[COUNT];
 	void	   *second = malloc(code_query_size(DIMENSIONS));
 	code_query *coded_query;
 
@@ -412,17 +413,86 @@ test_many(void)
 	encode(&f, &a);
 	for (int i = 0; i < COUNT; i++)
 		expected[i] = code_estimate(f.query, heads[i], (const uint8_t *) (heads[i] + 1));
-	code_estimate_many(f.query, COUNT, heads, found);
+	code_estimate_many(f.query, COUNT, heads, INFINITY, found, rough);
 	ok(memcmp(expected, found, sizeof(found)) == 0, "many estimates are those of each");
 
 	coded_query = code_query_init_coded(second, f.space, &a.body.head, a.body.code);
-	code_estimate_many(coded_query, COUNT, heads, found);
+	code_estimate_many(coded_query, COUNT, heads, INFINITY, found, rough);
 	ok(memcmp(expected, found, sizeof(found)) == 0, "a query known by its code has the same");
 	ok(isinf(code_refine(coded_query, heads[0], (const uint8_t *) (heads[0] + 1), b.fine).bound),
 	   "but no bound");
 	for (int i = 0; i < COUNT; i++)
 		free((void *) heads[i]);
 	free(second);
+	close_space(&f);
+}
+
+/* One vector, and others at all distances from none to twice its length, as one array of
+ * heads that are followed by their codes. */
+static char *
+make_cloud(fixture *f, size_t n, int count, float *expected, const code_head **heads)
+{
+	char	   *codes = malloc(count * code_size(n));
+	float	   *x = malloc(n * sizeof(float));
+	float	   *query = malloc(n * sizeof(float));
+	void	   *memory = malloc(code_query_size(n));
+
+	make_vector(NORMAL, query, n);
+	for (int i = 0; i < count; i++)
+	{
+		code_head  *head = (code_head *) (codes + i * code_size(n));
+
+		make_vector(NORMAL, x, n);
+		for (size_t j = 0; j < n; j++)
+			x[j] = query[j] * (1 - (float) i / count) + x[j] * (float) i / count;
+		code_encode(code_query_init(memory, f->space, x), head, (uint8_t *) (head + 1), NULL);
+		heads[i] = head;
+	}
+	free(memory);
+	f->query = code_query_init(f->query, f->space, query);
+	for (int i = 0; i < count; i++)
+		expected[i] = code_estimate(f->query, heads[i], (const uint8_t *) (heads[i] + 1));
+	free(x);
+	free(query);
+	return codes;
+}
+
+/* With a limit in the middle of the cloud: nothing on this side of it is guessed, but for
+ * as few as is promised, and of what is beyond a good part is. */
+static void
+test_limit(code_metric metric, size_t n)
+{
+	enum
+	{
+		COUNT = 1000
+	};
+	fixture		f = open_space(metric, n, NULL);
+	const code_head *heads[COUNT];
+	float		expected[COUNT];
+	float		found[COUNT];
+	bool		rough[COUNT];
+	char	   *codes = make_cloud(&f, n, COUNT, expected, heads);
+	float		limit = expected[COUNT / 4];
+	int			guessed = 0;
+	int			wrong = 0;
+	int			changed = 0;
+
+	code_estimate_many(f.query, COUNT, heads, limit, found, rough);
+	for (int i = 0; i < COUNT; i++)
+	{
+		guessed += rough[i];
+		wrong += rough[i] && expected[i] <= limit;
+		changed += rough[i] ? found[i] <= limit : found[i] != expected[i];
+	}
+	ok(changed == 0, "%zu dimensions, metric %d: what is not guessed is estimated, what is is beyond the limit", n, metric);
+	if (n >= 512)
+	{
+		ok(wrong <= COUNT / 100, "... %d guesses beyond it are not", wrong);
+		ok(guessed > COUNT / 4, "... %d are guessed", guessed);
+	}
+	else
+		ok(guessed == 0, "... none is guessed of short codes");
+	free(codes);
 	close_space(&f);
 }
 
@@ -466,6 +536,13 @@ main(void)
 	test_rotation(384);
 	test_rotation(1000);
 	test_many();
+	for (int metric = CODE_L2; metric <= CODE_INNER_PRODUCT; metric++)
+	{
+		test_limit(metric, 128);
+		test_limit(metric, 512);
+		test_limit(metric, 1000);
+		test_limit(metric, 4096);
+	}
 	test_damage();
 	for (int metric = CODE_L2; metric <= CODE_INNER_PRODUCT; metric++)
 	{
