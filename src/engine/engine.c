@@ -52,6 +52,7 @@ engine_open(const engine_config *config, engine_error *error)
 	e->device.ops->info(e->device.device, &info);
 	strncpy(e->device_name, info.device, sizeof(e->device_name) - 1);
 	e->threads = info.threads;
+	e->dedicated = info.dedicated;
 	return e;
 }
 
@@ -81,6 +82,7 @@ engine_close(engine *e)
 		loaded_close(m);
 	}
 	roles_close(e);
+	vector_sets_close(e);
 	device_close(&e->device, e->device_library);
 	free(e->output.data);
 	free(e);
@@ -341,11 +343,11 @@ cancel(engine *e, uint64_t id)
 {
 	engine_error error;
 
+	engine_fail(&error, ENGINE_CANCELED, "the request was canceled");
 	for (request *r = *bucket_of(e, id); r; r = r->next_by_id)
 	{
 		if (r->id != id || r->canceled)
 			continue;
-		engine_fail(&error, ENGINE_CANCELED, "the request was canceled");
 		if (r->state == REQUEST_PREPARES)
 		{
 			/* its job still reads the payload */
@@ -356,6 +358,7 @@ cancel(engine *e, uint64_t id)
 			request_fail(r, &error);
 		return;
 	}
+	(void) vector_set_cancel(e, id, &error);
 }
 
 static bool
@@ -499,6 +502,12 @@ engine_submit(engine *e, uint32_t type, uint64_t id, const char *payload, size_t
 		case PROTOCOL_UNLOAD:
 			good = unload(e, id, payload, length, &error);
 			break;
+		case PROTOCOL_VECTORS:
+			good = vector_set_open(e, id, payload, length, &error);
+			break;
+		case PROTOCOL_NEAREST:
+			good = vector_set_add(e, id, payload, length, &error);
+			break;
 		case PROTOCOL_STATS:
 			statistics_write(e, id);
 			break;
@@ -551,6 +560,7 @@ engine_step(engine *e)
 		/* the step may free m, if it finishes the last request of a model that is to go */
 		computed |= compute_step(m);
 	}
+	computed |= vector_sets_step(e);
 	statistics_progress(e);
 	return computed;
 }

@@ -12,6 +12,7 @@
  *   meter.c       histograms and rates
  *   pace.c        how much of a prompt goes into a step
  *   compute.c     one step of one model, and what comes of it
+ *   vector_set.c  sets of vectors, the nearest of them
  *   statistics.c  the STATISTICS document
  *
  * Everything here belongs to the thread that calls the engine, but for a request or a
@@ -43,6 +44,7 @@
 typedef struct request request;
 typedef struct sequence sequence;
 typedef struct loaded_model loaded_model;
+typedef struct vector_set vector_set;
 typedef struct sequence_queue sequence_queue;
 
 /* One text to encode, or one conversation to go on with. */
@@ -256,7 +258,10 @@ struct engine
 	char		device_note[ENGINE_MESSAGE_SIZE];
 	char		device_lost[ENGINE_MESSAGE_SIZE];
 	int			threads;		/* that compute */
+	bool		dedicated;		/* the device is no CPU */
 	jobs	   *jobs;
+	vector_set *sets;
+	int			set_count;
 	loaded_model *models;
 	request    *first;
 	request    *last;
@@ -329,6 +334,15 @@ extern void engine_answer_done(engine *e, uint64_t id, const protocol_usage *usa
 extern void request_fail(request *r, const engine_error *error);
 extern void request_finish(request *r);
 extern void engine_model_ready(loaded_model *m);
+
+/* vector_set.c: requests of these types; false and *error: refused */
+extern bool vector_set_open(engine *e, uint64_t id, const char *payload, size_t length, engine_error *error);
+extern bool vector_set_add(engine *e, uint64_t id, const char *payload, size_t length, engine_error *error);
+/* True if it was one of theirs, which is answered with the error. */
+extern bool vector_set_cancel(engine *e, uint64_t id, const engine_error *error);
+/* True if something was computed. */
+extern bool vector_sets_step(engine *e);
+extern void vector_sets_close(engine *e);
 
 /* statistics.c */
 extern void statistics_write(engine *e, uint64_t id);

@@ -38,6 +38,10 @@
  *   STATS                                    STATISTICS text (JSON, below)
  *   RESET                                    DONE: what STATS counts begins anew
  *   PING                                     DONE, after the step that runs
+ *   VECTORS u64 name, u32 flags,             nothing: a set of vectors that is there until it is canceled; or ERROR
+ *           u32 distance, u32 dims, u32 k
+ *   NEAREST u64 name, u32 n, n * dims f32    NEIGHBOURS ... then DONE | ERROR: adds vectors to the set, numbered from 0
+ *                                            on, and tells of each the k nearest of those before it
  * With --progress, while requests run:         PROGRESS (of request 0) u32 n, n protocol_progress: all that have begun
  * A model not loaded yet is loaded first; requests to other models go on meanwhile.
  */
@@ -65,6 +69,8 @@ typedef enum protocol_type
 	PROTOCOL_STATS = 8,
 	PROTOCOL_RESET = 9,
 	PROTOCOL_PING = 10,
+	PROTOCOL_VECTORS = 11,
+	PROTOCOL_NEAREST = 12,
 	/* engine to caller */
 	PROTOCOL_HELLO = 64,		/* u32 version, string device: the first frame, request 0 */
 	PROTOCOL_LOADED = 65,		/* protocol_model_info */
@@ -74,7 +80,8 @@ typedef enum protocol_type
 	PROTOCOL_STATISTICS = 69,	/* string: JSON */
 	PROTOCOL_DONE = 70,			/* protocol_usage; the request is over */
 	PROTOCOL_ERROR = 71,		/* u32 engine_code, string message; the request is over */
-	PROTOCOL_PROGRESS = 72
+	PROTOCOL_PROGRESS = 72,
+	PROTOCOL_NEIGHBOURS = 73	/* u32 index of the first vector, u32 n, n u32: k of each, PROTOCOL_NO_VECTOR if there are fewer */
 } protocol_type;
 
 typedef struct protocol_header
@@ -123,6 +130,17 @@ enum
 	PROTOCOL_EMBED_QUERY = 1,	/* options.query_prefix */
 	PROTOCOL_EMBED_DOCUMENT = 2 /* options.document_prefix */
 };
+
+/* VECTORS: flags, and the distance, as backend_distance has it */
+#define PROTOCOL_VECTORS_DEDICATED 1u	/* by a device that is made for it, or not at all */
+
+enum
+{
+	PROTOCOL_DISTANCE_L2, PROTOCOL_DISTANCE_INNER_PRODUCT, PROTOCOL_DISTANCE_COSINE
+};
+
+#define PROTOCOL_MAX_DIMENSIONS 65536u
+#define PROTOCOL_NO_VECTOR UINT32_MAX
 
 typedef enum protocol_finish
 {

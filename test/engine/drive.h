@@ -24,6 +24,8 @@ typedef struct drive_answer
 	float	   *vectors;		/* one after the other, in the order of the index */
 	int			width;
 	int			vector_count;
+	uint32_t   *neighbours;		/* one after the other */
+	uint32_t	neighbour_count;
 	uint64_t	tokens;
 	protocol_usage usage;
 	protocol_model_info info;
@@ -67,6 +69,7 @@ drive_close(drive *d)
 	{
 		free(d->answers[i].text);
 		free(d->answers[i].vectors);
+		free(d->answers[i].neighbours);
 	}
 	free(d);
 }
@@ -97,6 +100,20 @@ drive_vector(drive_answer *a, protocol_reader *r)
 	}
 	a->width = (int) width;
 	memcpy(a->vectors + (size_t) index * width, values, sizeof(float) * width);
+}
+
+/* The index is that of a vector: they come in order, as many of each as of the others. */
+static void
+drive_neighbours(drive_answer *a, protocol_reader *r)
+{
+	uint32_t	index = protocol_get_u32(r);
+	uint32_t	count = protocol_get_count(r, sizeof(uint32_t));
+
+	if (index == 0 && a->neighbour_count > 0)
+		r->failed = true;
+	a->neighbours = realloc(a->neighbours, sizeof(uint32_t) * (a->neighbour_count + count + 1));
+	for (uint32_t i = 0; i < count; i++)
+		a->neighbours[a->neighbour_count++] = protocol_get_u32(r);
 }
 
 /* Requests that have begun: none that is over. */
@@ -141,6 +158,9 @@ drive_frame(drive *d, const protocol_header *header, const char *payload)
 			break;
 		case PROTOCOL_VECTOR:
 			drive_vector(a, &r);
+			break;
+		case PROTOCOL_NEIGHBOURS:
+			drive_neighbours(a, &r);
 			break;
 		case PROTOCOL_COUNTED:
 			a->tokens = protocol_get_u64(&r);
