@@ -4,6 +4,7 @@ weights     prompt and decode by type of weight, against llama.cpp
 embedding   fp32 embedding by length and batch, against onnxruntime and OpenVINO
 chunks      a thousand chunks of real pages, against onnxruntime with sorted padding
 sessions    eight sessions that embed a text each; the empty round trip
+speculation one sequence with guesses at its next tokens, and the same without
 prefix      sixteen prompts with a common beginning, against our own without and llama.cpp's server
 stalls      the gaps between the tokens of a stream while a long prompt is computed
 """
@@ -129,6 +130,39 @@ $$BEGIN FOR i IN 1..n LOOP PERFORM token_count('a', 'serving_smollm'); END LOOP;
                for _ in range(3))
     report.add("serving", "round trip of a token count", "calls/s", rate, 1e6 / ROUND_TRIP_US,
                f"a call in {ROUND_TRIP_US} us", "", 1.0)
+
+
+ANSWER = ("SELECT generate(%s, model => 'serving_smollm', temperature => %s, seed => 415, max_tokens => %s, "
+          "options => %s)")
+QUESTIONS = ("How is it created?", "What is it used for?", "Which types are there?", "What does it require?",
+             "When should it not be used?", "What happens by default?")
+REQUESTS = ("Write a poem about the sea.", "Tell me a story about a fox and a bear.", "What should I cook tonight?",
+            "Explain how rivers form.", "Give me advice on learning the piano.", "Describe a market in the morning.")
+
+
+def speculation(db, report):
+    """Decoding with and without guesses, of answers that quote their context and of others."""
+    chunks = real_chunks(db, 300)
+    grounded = [f"Answer the question in one or two sentences, using only the context.\n\nContext: {chunks[n * 17]}"
+                f"\n\n{chunks[n * 17 + 1]}\n\nQuestion: {question}\nAnswer:"
+                for n, question in enumerate(QUESTIONS * 2)]
+
+    def answers(prompts, temperature, options):
+        return [db.execute(ANSWER, [p, temperature, 96, options]).fetchone()[0] for p in prompts]
+
+    for name, prompts, temperature, target in (("answers that quote", grounded, 0, 1.2),
+                                               ("chat, temperature 0.7", REQUESTS, 0.7, 0.97)):
+        # the prompts are in the cache from now on: decoding is what is timed
+        texts = answers(prompts, temperature, "{}")
+        if texts != answers(prompts, temperature, '{"speculation": false}'):
+            raise SystemExit("bench: guesses have changed a text")
+        tokens = db.execute("SELECT sum(token_count(t, 'serving_smollm')) FROM unnest(%s::text[]) t",
+                            [texts]).fetchone()[0]
+        report.in_turn("serving", f"guesses: {name}", "tokens/s",
+                       lambda: float(tokens) / harness.seconds(lambda: answers(prompts, temperature, "{}")),
+                       lambda: float(tokens) / harness.seconds(
+                           lambda: answers(prompts, temperature, '{"speculation": false}')),
+                       "ourselves without", "", target, rounds=5)
 
 
 def cut(db, text, tokens):
@@ -282,6 +316,7 @@ def run(db, report):
         "embedding": lambda: engine.embedding(report, threads),
         "chunks": lambda: mixed_chunks(db, report, threads),
         "sessions": lambda: (embedding_sessions(db, report), round_trip(db, report)),
+        "speculation": lambda: speculation(db, report),
         "prefix": lambda: shared_prefix(db, report, threads),
         "stalls": lambda: stalls(db, report),
     }
