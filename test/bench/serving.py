@@ -19,7 +19,7 @@ import psycopg
 
 import engine
 import harness
-from pipeline import version
+from pipeline import pages, version
 
 MODELS = engine.MODELS
 SESSIONS = 16
@@ -134,23 +134,35 @@ $$BEGIN FOR i IN 1..n LOOP PERFORM token_count('a', 'serving_smollm'); END LOOP;
 
 ANSWER = ("SELECT generate(%s, model => 'serving_smollm', temperature => %s, seed => 415, max_tokens => %s, "
           "options => %s)")
-QUESTIONS = ("How is it created?", "What is it used for?", "Which types are there?", "What does it require?",
-             "When should it not be used?", "What happens by default?")
+QUESTIONS = ("What kinds of index does PostgreSQL provide?", "What is a partial index?", "What is a covering index?",
+             "When does a multicolumn index help?", "What does CREATE INDEX CONCURRENTLY do?",
+             "What is the difference between GIN and GiST for text search?", "What is a tsvector?",
+             "What does a thesaurus dictionary do?", "How are search results ranked?",
+             "Why is an index not used?", "What are the limitations of text search?", "What is an operator class?")
 REQUESTS = ("Write a poem about the sea.", "Tell me a story about a fox and a bear.", "What should I cook tonight?",
             "Explain how rivers form.", "Give me advice on learning the piano.", "Describe a market in the morning.")
 
 
+def grounded_prompts(db):
+    """Questions about some pages, each with the two chunks of them that are nearest to it."""
+    db.execute("CREATE TEMP TABLE pieces AS SELECT chunk, embed(chunk, 'serving_minilm') AS embedding "
+               "FROM unnest(%s::text[]) AS page, chunk(rag.html_to_text(page), 512, 51)", [pages()])
+    prompts = []
+    for question in QUESTIONS:
+        found = db.execute("SELECT chunk FROM pieces ORDER BY embedding <=> embed(%s, 'serving_minilm') LIMIT 2",
+                           [question]).fetchall()
+        context = "\n\n".join(row[0] for row in reversed(found))
+        prompts.append("Answer the question in one or two sentences, using only the context.\n\n"
+                       f"Context: {context}\n\nQuestion: {question}\nAnswer:")
+    return prompts
+
+
 def speculation(db, report):
     """Decoding with and without guesses, of answers that quote their context and of others."""
-    chunks = real_chunks(db, 300)
-    grounded = [f"Answer the question in one or two sentences, using only the context.\n\nContext: {chunks[n * 17]}"
-                f"\n\n{chunks[n * 17 + 1]}\n\nQuestion: {question}\nAnswer:"
-                for n, question in enumerate(QUESTIONS * 2)]
-
     def answers(prompts, temperature, options):
         return [db.execute(ANSWER, [p, temperature, 96, options]).fetchone()[0] for p in prompts]
 
-    for name, prompts, temperature, target in (("answers that quote", grounded, 0, 1.2),
+    for name, prompts, temperature, target in (("answers of RAG", grounded_prompts(db), 0, 1.2),
                                                ("chat, temperature 0.7", REQUESTS, 0.7, 0.97)):
         # the prompts are in the cache from now on: decoding is what is timed
         texts = answers(prompts, temperature, "{}")
