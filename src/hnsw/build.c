@@ -116,14 +116,18 @@ LevelOf(const HnswStore *store, const ItemPointerData *row)
 	return GraphLevelOf(store, (double) (bits >> 11) * pow(2, -53));
 }
 
-static void
-InsertRow(HnswBuild *build, const HnswForm *form, ItemPointer row)
+static HnswNode
+PutRow(HnswBuild *build, const HnswForm *form, const ItemPointerData *row, const HnswNode *given,
+	   int given_count)
 {
 	HnswInsertion insertion = {
 		.form = *form,
 		.row = *row,
-		.level = LevelOf(build->memory, row)
+		.level = LevelOf(build->memory, row),
+		.given = given,
+		.given_count = given_count
 	};
+	ItemPointerData copy = *row;
 
 	while (EnterMemory(build->state))
 	{
@@ -131,12 +135,25 @@ InsertRow(HnswBuild *build, const HnswForm *form, ItemPointer row)
 
 		LeaveMemory(build->state);
 		if (inserted)
-			return;
+			return insertion.node;
 		MoveToPages(build);
 	}
 	if (build->pages == NULL)
 		build->pages = HnswPageStore(build->index, &build->support, HNSW_TO_BUILD, build->context);
-	HnswInsertValue(build->index, build->pages, form, row);
+	HnswInsertValue(build->index, build->pages, form, &copy);
+	return HNSW_NO_NODE;
+}
+
+HnswNode
+HnswBuildInsert(HnswBuild *build, const HnswForm *form, const ItemPointerData *row, const HnswNode *given,
+				int given_count)
+{
+	HnswNode	node = PutRow(build, form, row, given, given_count);
+	int64		rows = (int64) pg_atomic_add_fetch_u64(&build->state->rows, 1);
+
+	if (build->reports)
+		pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, rows);
+	return node;
 }
 
 /* ---- the table ---- */
@@ -152,15 +169,10 @@ BuildRow(Relation index, ItemPointer row, Datum *values, bool *isnull, bool aliv
 		return;
 	CHECK_FOR_INTERRUPTS();
 	old = MemoryContextSwitchTo(build->row_context);
-	if (HnswFormValue(&build->support, values[0], &form))
-	{
-		int64		rows;
-
-		InsertRow(build, &form, row);
-		rows = (int64) pg_atomic_add_fetch_u64(&build->state->rows, 1);
-		if (build->reports)
-			pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, rows);
-	}
+	if (build->assist != NULL)
+		HnswAssistRow(build, values[0], row);
+	else if (HnswFormValue(&build->support, values[0], &form))
+		HnswBuildInsert(build, &form, row, NULL, 0);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(build->row_context);
 }
@@ -179,6 +191,7 @@ HnswBuildScan(HnswBuild *build, TableScanDesc scan)
 									HnswOptionEfConstruction(build->index), build->context);
 	heap_rows = table_index_build_scan(build->heap, build->index, build->info, true, build->reports,
 									   BuildRow, build, scan);
+	HnswAssistEnd(build);
 	MemoryContextDelete(build->row_context);
 
 	SpinLockAcquire(&state->mutex);
@@ -303,7 +316,8 @@ hnswbuild(Relation heap, Relation index, IndexInfo *info)
 	StartMeta(index, MAIN_FORKNUM, build.support.dimensions);
 
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, HNSW_PROGRESS_LOAD);
-	parallel = HnswParallelBegin(&build);
+	HnswAssistBegin(&build);
+	parallel = build.assist == NULL ? HnswParallelBegin(&build) : NULL;
 	if (parallel != NULL)
 		HnswParallelScan(parallel, &build);
 	else

@@ -8,6 +8,8 @@
 
 #include "hnsw/memory.h"
 
+typedef struct HnswAssist HnswAssist;
+
 typedef enum HnswBuildPhase
 {
 	HNSW_BUILD_MEMORY,			/* rows go to the graph in memory */
@@ -45,6 +47,7 @@ typedef struct HnswBuild
 	HnswStore  *pages;			/* NULL until this process has inserted there */
 	MemoryContext context;		/* of the stores */
 	MemoryContext row_context;	/* reset after each row */
+	HnswAssist *assist;			/* NULL: every row searches for its own neighbours */
 	bool		reports;		/* progress */
 } HnswBuild;
 
@@ -55,6 +58,18 @@ extern void HnswBuildInitState(HnswBuildState *state, Relation heap, Relation in
 extern Size HnswBuildGraphSize(const HnswBuild *build, double rows);
 /* Inserts this process's share of the rows: all, if scan is NULL. */
 extern void HnswBuildScan(HnswBuild *build, TableScanDesc scan);
+/* Inserts a row, near the nodes given if there are any; its node in memory, or HNSW_NO_NODE. */
+extern HnswNode HnswBuildInsert(HnswBuild *build, const HnswForm *form, const ItemPointerData *row,
+								const HnswNode *given, int given_count);
+
+/* ---- build_assist.c ---- */
+
+/* If rag.gpu_index_build asks for it and it can be had: sets build->assist. */
+extern void HnswAssistBegin(HnswBuild *build);
+/* Takes a row, in the current context; it is inserted when its neighbours are known. */
+extern void HnswAssistRow(HnswBuild *build, Datum value, const ItemPointerData *row);
+/* Inserts those that are left. */
+extern void HnswAssistEnd(HnswBuild *build);
 
 /* ---- build_parallel.c ---- */
 

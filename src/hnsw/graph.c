@@ -203,10 +203,27 @@ GraphSelectLinks(HnswStore *store, const HnswQueue *candidates, HnswQueue *chose
 	}
 }
 
+/* Takes what was given for what a search of level 0 would find. */
+static void
+TakeGiven(HnswSearch *search, const HnswInsertion *insertion)
+{
+	HnswStore  *store = search->store;
+	HnswQueue  *results = &search->results;
+
+	results->count = 0;
+	for (int i = 0; i < insertion->given_count; i++)
+		HnswQueueAppend(results, (HnswCandidate) {.node = insertion->given[i]});
+	for (int i = 0; i < results->count; i += HNSW_MAX_LINKS)
+		store->methods->distances(store, search->query, results->items + i,
+								  Min(results->count - i, HNSW_MAX_LINKS), INFINITY);
+	HnswQueueSort(results);
+}
+
 void
 GraphChooseLinks(HnswStore *store, HnswInsertion *insertion, MemoryContext context)
 {
 	HnswSearch	search;
+	bool		given = insertion->given_count > 0;
 	int			top = Min(insertion->level, store->entry_level);
 
 	for (int level = 0; level <= insertion->level; level++)
@@ -217,11 +234,14 @@ GraphChooseLinks(HnswStore *store, HnswInsertion *insertion, MemoryContext conte
 
 	GraphSearchInit(&search, store, &insertion->form, context);
 	StartAtEntry(&search);
-	for (int level = store->entry_level; level > top; level--)
+	for (int level = store->entry_level; level > top && !(given && top == 0); level--)
 		GraphSearchLayer(&search, level, 1, false, NULL);
 	for (int level = top; level >= 0; level--)
 	{
-		GraphSearchLayer(&search, level, store->ef_construction, true, NULL);
+		if (level == 0 && given)
+			TakeGiven(&search, insertion);
+		else
+			GraphSearchLayer(&search, level, store->ef_construction, true, NULL);
 		GraphSelectLinks(store, &search.results, &insertion->links[level],
 						 HnswLevelLinks(store->m, level));
 		/* with none alive, the level below still needs a place to start at */

@@ -264,6 +264,9 @@ struct HnswInsertion
 	int			level;
 	HnswQueue	links[HNSW_MAX_LEVEL + 1];	/* lists, chosen by GraphChooseLinks */
 	HnswQueue	near;			/* a list, the search's results on level 0 */
+	const HnswNode *given;		/* instead of a search there: nodes, each once */
+	int			given_count;	/* 0: search */
+	HnswNode	node;			/* of the row, when it is in memory; HNSW_NO_NODE: it shares another's */
 };
 
 extern int	GraphDrawLevel(const HnswStore *store);

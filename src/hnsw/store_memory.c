@@ -417,6 +417,7 @@ HnswMemoryInsert(HnswStore *base, HnswInsertion *insertion)
 
 		GraphChooseLinks(base, insertion, CurrentMemoryContext);
 		node = GraphPlace(base, insertion);
+		insertion->node = node;
 		GiveBack(store);
 		if (becomes_entry)
 			LeaveEntry(store, node, insertion->level);

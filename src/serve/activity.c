@@ -54,6 +54,8 @@ ActivityRequestName(uint32 type)
 			return "token_count";
 		case PROTOCOL_GENERATE:
 			return "generate";
+		case PROTOCOL_VECTORS:
+			return "index";
 		default:
 			return "statistics";
 	}

@@ -32,6 +32,8 @@ struct ClientSession
 	uint32		last_number;
 	uint32		open_count;
 	bool		in_frame;		/* a frame was written or read in part */
+	bool		tries;			/* of ClientTryOpen */
+	bool		lost;			/* and nothing more will come */
 	protocol_writer writer;
 	char	   *frame;			/* the payload read last */
 	Size		frame_size;
@@ -103,13 +105,12 @@ ClientProcessEnds(int code, Datum argument)
 		ClientClose(dlist_head_element(ClientSession, node, &open_sessions));
 }
 
-ClientSession *
-ClientOpen(protocol_type type, const char *model)
+static ClientSession *
+ClientOpenSession(protocol_type type, const char *model, bool tries)
 {
 	MemoryContext context;
 	ClientSession *session;
 
-	ClientCheckPreloaded();
 	if (!callbacks_registered)
 	{
 		RegisterResourceReleaseCallback(ClientOwnerReleased, NULL);
@@ -123,11 +124,30 @@ ClientOpen(protocol_type type, const char *model)
 	session->writer.resize = FrameResize;
 	session->type = type;
 	strlcpy(session->model, model, NAMEDATALEN);
-	session->channel = ChannelClaim(type, model);
+	session->tries = tries;
+	session->channel = tries ? ChannelTryClaim(type, model) : ChannelClaim(type, model);
+	if (session->channel == NULL)
+	{
+		MemoryContextDelete(context);
+		return NULL;
+	}
 	/* from here on it must outlive the caller's context, which an abort resets too early */
 	MemoryContextSetParent(context, TopMemoryContext);
 	dlist_push_head(&open_sessions, &session->node);
 	return session;
+}
+
+ClientSession *
+ClientOpen(protocol_type type, const char *model)
+{
+	ClientCheckPreloaded();
+	return ClientOpenSession(type, model, false);
+}
+
+ClientSession *
+ClientTryOpen(protocol_type type, const char *model)
+{
+	return channels != NULL ? ClientOpenSession(type, model, true) : NULL;
 }
 
 uint32
@@ -141,13 +161,15 @@ ClientOpenCount(const ClientSession *session)
  * ---------------------------------------------------------------------------
  */
 
-static void
+/* Raises an error when nothing more will come; false: the same of a session that tries. */
+static bool
 ClientCheckWorker(ClientSession *session)
 {
-	TimestampTz gone;
+	bool		orphaned = ChannelOrphaned(session->channel);
 	bool		running;
+	TimestampTz gone;
 
-	if (ChannelOrphaned(session->channel))
+	if (orphaned && !session->tries)
 		ereport(ERROR,
 				(errcode(ERRCODE_SYSTEM_ERROR),
 				 errmsg("the model worker ended while the request was running"),
@@ -156,11 +178,14 @@ ClientCheckWorker(ClientSession *session)
 	running = channels->worker != NULL;
 	gone = channels->worker_gone;
 	SpinLockRelease(&channels->mutex);
-	if (!running && TimestampDifferenceExceeds(gone, GetCurrentTimestamp(), WORKER_PATIENCE_MS))
+	running = running || !TimestampDifferenceExceeds(gone, GetCurrentTimestamp(), WORKER_PATIENCE_MS);
+	if (!running && !session->tries)
 		ereport(ERROR,
 				(errcode(ERRCODE_SYSTEM_ERROR),
 				 errmsg("the model worker is not running"),
 				 errhint("The server's log says why it ended.")));
+	session->lost = orphaned || !running;
+	return !session->lost;
 }
 
 /* Sleeps until the worker, an interrupt or the end of patience. */
@@ -202,7 +227,8 @@ ClientWrite(ClientSession *session, const char *data, Size length)
 			ChannelRing(session->channel);
 		if (length > 0 && !RingAwaitRoom(ring))
 		{
-			ClientCheckWorker(session);
+			if (!ClientCheckWorker(session))
+				return;
 			ClientWait(session);
 		}
 	}
@@ -226,7 +252,8 @@ ClientSend(ClientSession *session, const ClientRequest *request)
 	channel->activity.last_sent = now;
 	SpinLockRelease(&channel->mutex);
 	session->open_count++;
-	ClientWrite(session, session->writer.data, session->writer.length);
+	if (!session->lost)
+		ClientWrite(session, session->writer.data, session->writer.length);
 	MemoryContextSwitchTo(before);
 	return number;
 }
@@ -236,7 +263,7 @@ ClientSend(ClientSession *session, const ClientRequest *request)
  * ---------------------------------------------------------------------------
  */
 
-static void
+static bool
 ClientRead(ClientSession *session, char *data, Size length)
 {
 	Ring	   *ring = &session->channel->response;
@@ -256,18 +283,21 @@ ClientRead(ClientSession *session, char *data, Size length)
 		else
 		{
 			/* what was written before the worker ended is read first */
-			ClientCheckWorker(session);
+			if (!ClientCheckWorker(session))
+				return false;
 			if (RingUsed(ring) == 0)
 				ClientWait(session);
 		}
 	}
+	return true;
 }
 
 /* The next frame, complete, in session->frame. */
-static void
+static bool
 ClientReadFrame(ClientSession *session, protocol_header *header)
 {
-	ClientRead(session, (char *) header, sizeof(protocol_header));
+	if (!ClientRead(session, (char *) header, sizeof(protocol_header)))
+		return false;
 	if (header->length > session->frame_size)
 	{
 		Size		size = Max(header->length, 1024);
@@ -279,8 +309,10 @@ ClientReadFrame(ClientSession *session, protocol_header *header)
 		session->frame = MemoryContextAllocHuge(session->context, size);
 		session->frame_size = size;
 	}
-	ClientRead(session, session->frame, header->length);
+	if (!ClientRead(session, session->frame, header->length))
+		return false;
 	session->in_frame = false;
+	return true;
 }
 
 static void
@@ -302,15 +334,20 @@ ClientReceive(ClientSession *session, ClientReply *reply)
 	if (session->open_count == 0)
 		return false;
 	before = MemoryContextSwitchTo(session->context);
-	ClientReadFrame(session, &header);
-	if (header.type == PROTOCOL_ERROR)
+	if (session->lost || !ClientReadFrame(session, &header))
+	{
+		*reply = (ClientReply) {.type = PROTOCOL_ERROR,.text = {"the model worker has ended", 26}};
+		MemoryContextSwitchTo(before);
+		return true;
+	}
+	if (header.type == PROTOCOL_ERROR && !session->tries)
 		session->open_count--;
-	FrameRead(&header, session->frame, session->model, reply);
-	if (reply->type != PROTOCOL_VECTOR && reply->type != PROTOCOL_PIECE)
+	FrameRead(&header, session->frame, session->tries ? NULL : session->model, reply);
+	if (reply->type != PROTOCOL_VECTOR && reply->type != PROTOCOL_PIECE && reply->type != PROTOCOL_NEIGHBOURS)
 	{
 		session->open_count--;
 		ClientCountUsage(session->channel, reply);
-		if (reply->type == PROTOCOL_DONE)
+		if (reply->type == PROTOCOL_DONE && !session->tries)
 			ReportSlowRequest(session->type, session->model, &reply->usage);
 	}
 	MemoryContextSwitchTo(before);

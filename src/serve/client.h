@@ -45,8 +45,8 @@ typedef struct ClientMessage
 
 typedef struct ClientRequest
 {
-	protocol_type type;			/* LOAD, UNLOAD, EMBED, COUNT, GENERATE or STATS */
-	const ClientModel *model;	/* NULL for STATS */
+	protocol_type type;			/* LOAD, UNLOAD, EMBED, COUNT, GENERATE, STATS, VECTORS or NEAREST */
+	const ClientModel *model;	/* NULL for the last three */
 	int			priority;		/* GENERATE; others have that of rag.priority */
 	uint32		flags;			/* EMBED: PROTOCOL_EMBED_* */
 	uint32		dimensions;		/* EMBED: 0 for all */
@@ -57,18 +57,23 @@ typedef struct ClientRequest
 	const ClientText *stops;
 	uint32		message_count;	/* GENERATE */
 	const ClientMessage *messages;
+	uint64		set;			/* VECTORS, NEAREST: its name */
+	uint32		distance;		/* VECTORS, and with it dimensions and k */
+	uint32		k;
+	uint32		row_count;		/* NEAREST */
+	const float *rows;			/* [row_count, dimensions] */
 } ClientRequest;
 
 /* What it points to lives until the next call on the session. */
 typedef struct ClientReply
 {
 	uint32		request;		/* as ClientSend numbered it */
-	protocol_type type;			/* LOADED, VECTOR, COUNTED, PIECE, STATISTICS or DONE */
-	uint32		index;			/* VECTOR: of which text */
-	uint32		count;			/* VECTOR: elements */
-	const char *values;			/* VECTOR: float4, not aligned */
+	protocol_type type;			/* LOADED, VECTOR, COUNTED, PIECE, STATISTICS, NEIGHBOURS or DONE; see ClientTryOpen */
+	uint32		index;			/* VECTOR: of which text; NEIGHBOURS: of the first row */
+	uint32		count;			/* VECTOR, NEIGHBOURS: elements */
+	const char *values;			/* VECTOR: float4, NEIGHBOURS: uint32; not aligned */
 	uint64		tokens;			/* COUNTED */
-	ClientText	text;			/* PIECE, STATISTICS */
+	ClientText	text;			/* PIECE, STATISTICS, ERROR */
 	protocol_model_info info;	/* LOADED */
 	protocol_usage usage;		/* DONE */
 } ClientReply;
@@ -77,6 +82,12 @@ typedef struct ClientReply
 #define CLIENT_MAX_OPEN 256
 
 extern ClientSession *ClientOpen(protocol_type type, const char *model);
+
+/*
+ * For a caller who can do without: NULL when there is no free channel or no worker, and what fails later is a
+ * reply of the type ERROR instead of an error. Interrupts are served, and sessions ended, as ever.
+ */
+extern ClientSession *ClientTryOpen(protocol_type type, const char *model);
 
 /* Returns the request's number: 1, 2 ... */
 extern uint32 ClientSend(ClientSession *session, const ClientRequest *request);

@@ -130,6 +130,18 @@ FrameWrite(protocol_writer *w, const ClientRequest *request, uint32 number)
 			FramePutCaller(w, request);
 			FramePutGeneration(w, request);
 			break;
+		case PROTOCOL_VECTORS:
+			protocol_put_u64(w, request->set);
+			protocol_put_u32(w, request->flags);
+			protocol_put_u32(w, request->distance);
+			protocol_put_u32(w, request->dimensions);
+			protocol_put_u32(w, request->k);
+			break;
+		case PROTOCOL_NEAREST:
+			protocol_put_u64(w, request->set);
+			protocol_put_u32(w, request->row_count);
+			protocol_put_f32s(w, request->rows, (size_t) request->row_count * request->dimensions);
+			break;
 		default:
 			break;
 	}
@@ -174,15 +186,26 @@ FrameGetText(protocol_reader *r)
 	return string;
 }
 
-static void
+/* Raises the error; model NULL: returns its text, in characters that every encoding has. */
+static ClientText
 FrameGetError(protocol_reader *r, const char *model)
 {
 	uint32		code = protocol_get_u32(r);
 	uint32		length;
 	const char *message = protocol_get_string(r, &length);
+	char	   *copy;
 
-	if (protocol_finish_read(r))
+	if (!protocol_finish_read(r))
+		return (ClientText) {"", 0};
+	if (model != NULL)
 		ReportEngineError(code, message, length, model);
+	copy = pnstrdup(message, length);
+	for (char *c = copy; *c != '\0'; c++)
+	{
+		if (IS_HIGHBIT_SET(*c))
+			*c = '?';
+	}
+	return (ClientText) {copy, strlen(copy)};
 }
 
 void
@@ -202,6 +225,11 @@ FrameRead(const protocol_header *header, const char *payload, const char *model,
 			reply->count = protocol_get_u32(&r);
 			reply->values = protocol_get_f32s(&r, reply->count);
 			break;
+		case PROTOCOL_NEIGHBOURS:
+			reply->index = protocol_get_u32(&r);
+			reply->count = protocol_get_u32(&r);
+			reply->values = protocol_get_f32s(&r, reply->count);
+			break;
 		case PROTOCOL_COUNTED:
 			reply->tokens = protocol_get_u64(&r);
 			break;
@@ -213,7 +241,7 @@ FrameRead(const protocol_header *header, const char *payload, const char *model,
 			protocol_get_usage(&r, &reply->usage);
 			break;
 		case PROTOCOL_ERROR:
-			FrameGetError(&r, model);
+			reply->text = FrameGetError(&r, model);
 			break;
 		default:
 			r.failed = true;

@@ -12,7 +12,7 @@ extern void *FrameResize(void *old, size_t size);
 /* Appends the request to the writer; an error if it is too large. */
 extern void FrameWrite(protocol_writer *w, const ClientRequest *request, uint32 number);
 
-/* A frame of the engine as a reply; raises what it reports. Texts are in the current context. */
+/* A frame of the engine as a reply; raises what it reports, unless model is NULL. Texts are in the current context. */
 extern void FrameRead(const protocol_header *header, const char *payload, const char *model,
 					  ClientReply *reply);
 

@@ -227,7 +227,8 @@ RelayDeliver(Relay *relay, const EngineFrame *frame)
 	RelayChannel *state;
 	OpenRequest *request;
 
-	if (header.type < PROTOCOL_LOADED || header.type > PROTOCOL_ERROR || number >= channels->count)
+	if (((header.type < PROTOCOL_LOADED || header.type > PROTOCOL_ERROR) &&
+		 header.type != PROTOCOL_NEIGHBOURS) || number >= channels->count)
 		return false;
 	state = &relay->channel[number];
 	request = RelayFind(relay, header.request);

@@ -139,6 +139,10 @@ SettingsDefineSession(void)
 							"A level is worth 256 steps of the model to those that wait.",
 							&rag_settings.priority, 0, -PROTOCOL_MAX_PRIORITY, PROTOCOL_MAX_PRIORITY, PGC_USERSET, 0,
 							NULL, NULL, NULL);
+	DefineCustomBoolVariable("rag.gpu_index_build",
+							 "Has the model engine's GPU find the neighbours of rows while an hnsw index is built.",
+							 "Without a GPU, or when it fails, the index is built as ever.",
+							 &rag_settings.gpu_index_build, false, PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("rag.channel_timeout", "Time to wait for a free channel to the model worker.",
 							"0 means not to wait.", &rag_settings.channel_timeout, 60000, 0, INT_MAX,
 							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);

@@ -34,6 +34,7 @@ typedef struct RagSettings
 	/* the session's */
 	int			priority;		/* lower runs first */
 	int			channel_timeout;	/* milliseconds */
+	bool		gpu_index_build;
 	char	   *embedding_model;
 	char	   *generation_model;
 	int			max_tokens;		/* 0: to the model's limit */
