@@ -116,9 +116,53 @@ test_request(const char *name, submit_function submit, bool load)
 	drive_close(d);
 }
 
+/* Steps take no memory: only answers that are kept grow, and these are sent as they come. */
+static void
+test_steps(void)
+{
+	enum {REQUESTS = 4, FIRST = 20, STEPS = 120, MANY = 1000000};
+	drive	   *d = drive_open(&(engine_config) {.threads = 2}, LLAMA, "{\"speculation\": \"always\"}");
+	char		prompt[150];
+	protocol_sampling s = drive_greedy(300);
+	bool		reached;
+	long		used;
+
+	memset(prompt, 'a', sizeof(prompt) - 1);
+	prompt[sizeof(prompt) - 1] = '\0';
+	generate(d, 1);
+	drive_wait(d, 1);
+	s.temperature = 0.8f;
+	s.flags = PROTOCOL_GENERATE_RAW | PROTOCOL_GENERATE_STREAM;
+	for (uint64_t id = 2; id < 2 + REQUESTS; id++)
+	{
+		s.seed = id;
+		prompt[id] = 'b';
+		drive_generate(d, id, prompt, &s);
+	}
+	/* the test takes the pieces from here */
+	engine_output(d->engine)->data = realloc(engine_output(d->engine)->data, 1 << 16);
+	engine_output(d->engine)->capacity = 1 << 16;
+	for (int i = 0; i < FIRST; i++)
+		engine_step(d->engine);
+	malloc_fails_at(MANY, false);
+	for (int i = 0; i < STEPS; i++)
+		engine_step(d->engine);
+	used = MANY - until_failure;
+	malloc_works_again(&reached);
+	ok(used == 0, "%d steps of %d sequences: %ld allocations", STEPS, REQUESTS, used);
+	for (uint64_t id = 2; id < 2 + REQUESTS; id++)
+	{
+		drive_wait(d, id);
+		ok(d->answers[id].code == ENGINE_OK && d->answers[id].usage.completion_tokens > 3,
+		   "and an answer of %u tokens", d->answers[id].usage.completion_tokens);
+	}
+	drive_close(d);
+}
+
 int
 main(void)
 {
+	test_steps();
 	test_request("counting", count, false);
 	test_request("embedding", embed, false);
 	test_request("generating", generate, false);
