@@ -74,10 +74,13 @@ PlaceOf(const HnswBeam *beam, const HnswCandidate *found)
 	while (count > 0)
 	{
 		int			half = count / 2;
-		bool		before = HnswIsNearer(&beam->items[low + half], found);
+		const HnswCandidate *item = &beam->items[low + half];
+		/* without branches, which would be as likely as not */
+		int			before = (item->distance < found->distance) |
+			((item->distance == found->distance) & (item->node < found->node));
 
-		low = before ? low + half + 1 : low;
-		count = before ? count - half - 1 : half;
+		low += before * (half + 1);
+		count = half - before * (2 * half + 1 - count);
 	}
 	return low;
 }

@@ -43,11 +43,18 @@ HnswBeamIsFull(const HnswBeam *beam)
 	return beam->results >= beam->width;
 }
 
-/* What is farther than this has no place in it. */
+/* What is no nearer than this has no place in it. */
 static inline float
 HnswBeamLimit(const HnswBeam *beam)
 {
 	return HnswBeamIsFull(beam) ? beam->items[beam->count - 1].distance : INFINITY;
+}
+
+/* Most of what is found is too far; is such a node of no use at all? */
+static inline bool
+HnswBeamRejects(const HnswBeam *beam, float distance)
+{
+	return distance >= HnswBeamLimit(beam) && HnswBeamIsFull(beam) && beam->beyond == NULL;
 }
 
 #endif							/* RAG_HNSW_BEAM_H */

@@ -66,6 +66,8 @@ Open(HnswSearch *search, HnswNode node, int level)
 	search->evaluated += fresh;
 	for (int i = 0; i < fresh; i++)
 	{
+		if (found[i].state == HNSW_GONE || HnswBeamRejects(&search->beam, found[i].distance))
+			continue;
 		found[i].opened = false;
 		HnswBeamAdd(&search->beam, found[i]);
 	}

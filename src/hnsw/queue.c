@@ -247,18 +247,18 @@ AddNewSparse(HnswNodeSet *set, HnswCandidate *list, int n)
 
 	for (int i = 0; i < n; i++)
 	{
-		HnswCandidate candidate = list[i];
-		uint64		at = HashNode(candidate.node) & (set->size - 1);
+		HnswNode	node = list[i].node;
+		uint64		at = HashNode(node) & (set->size - 1);
 		HnswNode	there = set->slots[at];
 
-		if (unlikely(there != candidate.node && there != HNSW_NO_NODE))
+		if (unlikely(there != node && there != HNSW_NO_NODE))
 		{
-			at = FindSlot(set, candidate.node);
+			at = FindSlot(set, node);
 			there = set->slots[at];
 		}
-		set->slots[at] = candidate.node;
-		list[fresh] = candidate;
-		fresh += there != candidate.node;
+		set->slots[at] = node;
+		list[fresh].node = node;
+		fresh += there != node;
 	}
 	return fresh;
 }
@@ -278,10 +278,10 @@ HnswNodeSetAddNew(HnswNodeSet *set, HnswCandidate *list, int n)
 	}
 	for (int i = 0; i < n; i++)
 	{
-		HnswCandidate candidate = list[i];
+		HnswNode	node = list[i].node;
 
-		list[fresh] = candidate;
-		fresh += MarkNode(set, candidate.node);
+		list[fresh].node = node;
+		fresh += MarkNode(set, node);
 	}
 	return fresh;
 }

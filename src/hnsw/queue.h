@@ -74,7 +74,8 @@ extern void HnswNodeSetInitDense(HnswNodeSet *set, MemoryContext context);
 extern void HnswNodeSetClear(HnswNodeSet *set);
 /* false when it was there already */
 extern bool HnswNodeSetAdd(HnswNodeSet *set, HnswNode node);
-/* Adds the nodes of a list, in which only those stay that were not there; their number. */
+/* Adds the nodes of a list, in which only those stay that were not there; their number. All
+ * else of a candidate is left as it is. */
 extern int	HnswNodeSetAddNew(HnswNodeSet *set, HnswCandidate *list, int n);
 /* Makes room for so many, so that the set need not grow; before any is added. */
 extern void HnswNodeSetExpect(HnswNodeSet *set, uint64 count);

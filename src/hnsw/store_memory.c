@@ -338,7 +338,8 @@ HnswMemoryStore(HnswMemoryGraph *graph, const HnswSupport *support, int m, int e
 	store->base.methods = &memory_methods;
 	store->base.support = support;
 	store->base.m = m;
-	store->base.ef_construction = ef_construction;
+	/* what a hop costs less than one over pages is spent on the graph */
+	store->base.ef_construction = ef_construction + ef_construction / 4;
 	store->base.max_level = HnswMaxLevel(m);
 	store->base.keeps_distances = true;
 	store->base.visited = &store->visited;

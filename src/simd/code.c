@@ -32,10 +32,6 @@
 #define FLOAT_ERROR 0x1p-24
 #define FLOAT_SMALLEST 0x1p-149
 
-/* Data is ahead of the estimates by about this many bytes. */
-#define BYTES_AHEAD 2048
-#define CACHE_LINE 64
-
 /* Codes of so many dimensions are compared in two parts, the first of this share. */
 #define FIRST_LEAST 512
 #define FIRST_SHARE 4
@@ -389,30 +385,6 @@ code_estimate(const code_query *query, const code_head *head, const uint8_t *cod
 	return estimate(space, &query->head, head, dot);
 }
 
-static inline void
-prefetch(const void *start, size_t size)
-{
-	for (size_t i = 0; i < size; i += CACHE_LINE)
-		__builtin_prefetch((const char *) start + i);
-}
-
-/* The dot products of a part of the code. */
-static void
-dot_part(const code_query *query, size_t start, size_t n, int32_t sum, size_t count,
-		 const code_head *const *heads, int32_t *dots)
-{
-	size_t		ahead = n < BYTES_AHEAD ? BYTES_AHEAD / n : 1;
-	const code_kernels *kernels = query->space->kernels;
-
-	for (size_t i = 0; i < ahead && i < count; i++)
-		prefetch((const uint8_t *) (heads[i] + 1) + start, n);
-	for (size_t i = 0; i < count; i++)
-	{
-		if (i + ahead < count)
-			prefetch((const uint8_t *) (heads[i + ahead] + 1) + start, n);
-		dots[i] = kernels->dot((const uint8_t *) (heads[i] + 1) + start, query->steps + start, n, sum);
-	}
-}
 /*
  * In two rounds: what the first part of the codes leaves open is then asked for. Where that is
  * certain to be all, it is asked for at once.
@@ -425,13 +397,15 @@ estimate_some(const code_query *query, size_t n, const code_head *const *heads, 
 	size_t		dimensions = space->dimensions;
 	size_t		first = limit < INFINITY ? query->first : dimensions;
 	int32_t		first_sum = first < dimensions ? query->first_sum : query->steps_sum;
-	const code_head *open[AT_ONCE];
-	size_t		which[AT_ONCE];
+	const uint8_t *codes[AT_ONCE];
+	size_t		open[AT_ONCE];
 	int32_t		dots[AT_ONCE];
 	int32_t		rest[AT_ONCE];
 	size_t		count = 0;
 
-	dot_part(query, 0, first, first_sum, n, heads, dots);
+	for (size_t i = 0; i < n; i++)
+		codes[i] = (const uint8_t *) (heads[i] + 1);
+	space->kernels->dot_many(codes, n, query->steps, first, first_sum, dots);
 	for (size_t i = 0; i < n; i++)
 	{
 		double		guess = dots[i] * query->first_factor;
@@ -441,14 +415,16 @@ estimate_some(const code_query *query, size_t n, const code_head *const *heads, 
 		distances[i] = estimate(space, &query->head, heads[i], rough[i] ? guess : dots[i]);
 		if (rough[i] || first == dimensions)
 			continue;
-		open[count] = heads[i];
-		which[count++] = i;
+		codes[count] = codes[i] + first;
+		open[count++] = i;
 	}
 	if (count == 0)
 		return;
-	dot_part(query, first, dimensions - first, query->steps_sum - first_sum, count, open, rest);
+	space->kernels->dot_many(codes, count, query->steps + first, dimensions - first,
+							 query->steps_sum - first_sum, rest);
 	for (size_t i = 0; i < count; i++)
-		distances[which[i]] = estimate(space, &query->head, open[i], (double) dots[which[i]] + rest[i]);
+		distances[open[i]] = estimate(space, &query->head, heads[open[i]],
+									  (double) dots[open[i]] + rest[i]);
 }
 
 void

@@ -24,6 +24,36 @@ typedef int8_t eight_signs __attribute__((vector_size(8)));
 #define ints_of(v) __builtin_convertvector(v, eight_ints)
 #define doubles_of(v) __builtin_convertvector(v, eight)
 
+/* Data is ahead of the dot products by about this many bytes. */
+#define BYTES_AHEAD ((size_t) 2048)
+#define CACHE_LINE ((size_t) 64)
+
+static int32_t code_dot(const uint8_t *code, const int8_t *steps, size_t n, int32_t steps_sum);
+
+BODY_INLINE void
+prefetch(const uint8_t *start, size_t size)
+{
+	for (size_t i = 0; i < size; i += CACHE_LINE)
+		__builtin_prefetch(start + i);
+}
+
+/* Each dot product is part of the loop, so that one begins before the last has ended. */
+static __attribute__((flatten)) void
+code_dot_many(const uint8_t *const *codes, size_t count, const int8_t *steps, size_t n,
+			  int32_t steps_sum, int32_t *dots)
+{
+	size_t		ahead = n < BYTES_AHEAD ? BYTES_AHEAD / n : 1;
+
+	for (size_t i = 0; i < ahead && i < count; i++)
+		prefetch(codes[i], n);
+	for (size_t i = 0; i < count; i++)
+	{
+		if (i + ahead < count)
+			prefetch(codes[i + ahead], n);
+		dots[i] = code_dot(codes[i], steps, n, steps_sum);
+	}
+}
+
 BODY_INLINE eight
 load_eight(const double *p)
 {

@@ -28,6 +28,9 @@ typedef struct code_kernels
 	/* The sum of (code[i] - CODE_MIDDLE) * steps[i]; steps are not below -127 and
 	 * steps_sum is their sum. */
 	int32_t		(*dot) (const uint8_t *code, const int8_t *steps, size_t n, int32_t steps_sum);
+	/* That of count codes, which are asked for some time before they are read. */
+	void		(*dot_many) (const uint8_t *const *codes, size_t count, const int8_t *steps, size_t n,
+							 int32_t steps_sum, int32_t *dots);
 	/* The same of two codes. */
 	int32_t		(*between) (const uint8_t *a, const uint8_t *b, size_t n);
 	/* x[i] * signs[i] * factor, then the Walsh-Hadamard transform; n is a power of two. */
@@ -48,6 +51,7 @@ typedef struct code_kernels
 /* one table from the functions that are in scope under these names */
 #define CODE_KERNELS { \
 	.dot = code_dot, \
+	.dot_many = code_dot_many, \
 	.between = code_between_bytes, \
 	.hadamard = code_hadamard, \
 	.measure = code_measure, \
