@@ -52,15 +52,20 @@ struct HnswAssist
 	Size		room;
 };
 
-/* Of which distance values are compared; false: of none that a GPU computes. */
+/*
+ * By which distance values are compared; false: by none that a GPU computes. The greatest inner products with anything
+ * are those of the same few long vectors: linked to these alone, a graph falls apart. Neighbours in space keep it
+ * together (J. Liu et al., "Understanding and Improving Proximity Graph based Maximum Inner Product
+ * Search", 2019); of vectors of one length they are the same.
+ */
 static bool
 DistanceOf(const HnswSupport *support, NearestDistance *distance)
 {
-	code_metric metric;
+	code_metric metric;			/* of either kind */
 
 	if (support->type->metric == NULL || !support->type->metric(support->distance->fn_addr, &metric))
 		return false;
-	*distance = support->norm != NULL ? NEAREST_COSINE : metric == CODE_L2 ? NEAREST_L2 : NEAREST_INNER_PRODUCT;
+	*distance = support->norm != NULL ? NEAREST_COSINE : NEAREST_L2;
 	return true;
 }
 

@@ -59,6 +59,12 @@ sub _pg_config
 	return $line;
 }
 
+# Where the module and its programs are.
+sub library_folder
+{
+	return ($ENV{RAG_STAGE} || '') . _pg_config('--pkglibdir');
+}
+
 # A started node. preload => 1 puts rag into shared_preload_libraries; conf takes
 # lines of postgresql.conf, init the options of $node->init, start => 0 leaves it down.
 sub make
