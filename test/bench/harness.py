@@ -71,13 +71,13 @@ class Report:
 
     @staticmethod
     def head():
-        return (f"{'stage':34} {'ratio':>7} {'target':>7}  {'ours':>10} {'peer':>10} "
+        return (f"{'stage':46} {'ratio':>7} {'target':>7}  {'ours':>10} {'peer':>10} "
                 f"{'unit':12} peer")
 
     @staticmethod
     def line(row):
         target = "" if row["target"] is None else f"{row['target']:.2f}"
-        return (f"{row['name']:34} {row['ratio']:6.2f}x {target:>7}  {row['ours']:10.1f} "
+        return (f"{row['name']:46} {row['ratio']:6.2f}x {target:>7}  {row['ours']:10.1f} "
                 f"{row['peer']:10.1f} {row['unit']:12} {row['peer_name']} {row['peer_version']}")
 
     def write(self, path):
