@@ -385,12 +385,8 @@ gpu_step_sync(backend_device *d)
 		const sample_result *from = (const sample_result *) (const void *)
 			(s->results.host + s->pending[i].at);
 
-		for (int k = 0; k < s->pending[i].count && code == ENGINE_OK; k++)
-		{
+		for (int k = 0; k < s->pending[i].count; k++)
 			s->pending[i].results[k] = (sampler_result) {from[k].token, from[k].logprob};
-			if (from[k].token < 0)
-				code = gpu_fail(ENGINE_INTERNAL, "a row of logits has no finite number");
-		}
 	}
 	s->n_pending = 0;
 	return code;

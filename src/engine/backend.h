@@ -211,7 +211,10 @@ typedef struct backend_pool
 	int			columns;
 } backend_pool;
 
-/* results[i] = the token chosen from logits row i by params[i] (sampler.h says how) */
+#define BACKEND_NO_TOKEN (-1)
+
+/* results[i] = the token chosen from logits row i by params[i] (sampler.h says how); BACKEND_NO_TOKEN
+ * when none of them is finite, which is no failure of the other rows */
 typedef struct backend_sample
 {
 	const backend_buffer *logits;	/* [count, vocab] f32 */

@@ -30,6 +30,27 @@ note_batch(loaded_model *m)
 	m->statistics.batched_rows += (uint64_t) m->batch.rows;
 }
 
+/* Ends a request of the step with an error, and takes its sequences out of the step. */
+static void
+fail_member(loaded_model *m, request *r, const engine_error *error)
+{
+	size_t		width = m->kv ? 0 : (size_t) graph_encode_width(m->graph);
+	int			kept = 0;
+
+	/* request_fail frees all sequences of the request */
+	for (int i = 0; i < m->batch.sequences; i++)
+	{
+		if (m->members[i]->owner == r)
+			continue;
+		m->members[kept] = m->members[i];
+		if (kept < i && width > 0)
+			memcpy(m->vectors + (size_t) kept * width, m->vectors + (size_t) i * width, width * sizeof(float));
+		kept++;
+	}
+	m->batch.sequences = kept;
+	request_fail(r, error);
+}
+
 /* A step that failed: its requests get the error; the cache holds nothing to rely on. */
 static void
 fail_members(loaded_model *m, const engine_error *error)
@@ -37,21 +58,41 @@ fail_members(loaded_model *m, const engine_error *error)
 	if (error->code == ENGINE_DIED)
 		strcpy(m->engine->device_lost, error->message);
 	while (m->batch.sequences > 0)
-	{
-		request    *r = m->members[0]->owner;
-		int			kept = 0;
-
-		/* request_fail frees all sequences of the request */
-		for (int i = 0; i < m->batch.sequences; i++)
-		{
-			if (m->members[i]->owner != r)
-				m->members[kept++] = m->members[i];
-		}
-		m->batch.sequences = kept;
-		request_fail(r, error);
-	}
+		fail_member(m, m->members[0]->owner, error);
 	if (m->kv)
 		kv_forget(m->kv);
+}
+
+static bool
+all_finite(const float *vector, int width)
+{
+	for (int i = 0; i < width; i++)
+	{
+		if (!isfinite(vector[i]))
+			return false;
+	}
+	return true;
+}
+
+/* Requests whose vectors are none, as an unsound model makes them, are not answered with them. */
+static void
+fail_not_finite(loaded_model *m, int width)
+{
+	engine_error error;
+	int			i = 0;
+
+	while (i < m->batch.sequences)
+	{
+		if (all_finite(m->vectors + (size_t) i * (size_t) width, width))
+		{
+			i++;
+			continue;
+		}
+		engine_fail(&error, ENGINE_CORRUPT, "the model's result for a text is not a finite number");
+		fail_member(m, m->members[i]->owner, &error);
+		/* some before it may have been of the same request */
+		i = 0;
+	}
 }
 
 /* Matryoshka: the first dimensions, of unit length again if the whole was. */
@@ -122,6 +163,7 @@ compute_encoder(loaded_model *m)
 	m->step_us = engine_now();
 	pace_note(&m->pace, 0, m->batch.rows, m->step_us - begun);
 	rate_add(&m->statistics.rate, m->step_us, (uint64_t) m->batch.rows);
+	fail_not_finite(m, width);
 	count = m->batch.sequences;
 	for (int i = 0; i < count; i++)
 		queue_remove(m->members[i]);
@@ -215,12 +257,28 @@ push_piece(loaded_model *m, sequence *s, int32_t token)
 	return good;
 }
 
+/* The model is unsound. What else it left in the cache may be no numbers either. */
+static void
+fail_token(loaded_model *m, request *r)
+{
+	engine_error error;
+
+	engine_fail(&error, ENGINE_CORRUPT, "the model's logits for the next token have no finite number");
+	request_fail(r, &error);
+	kv_forget(m->kv);
+}
+
 /* The token that was chosen for s goes to its text, or ends it. True if it goes on. */
 static bool
 take_token(loaded_model *m, sequence *s, int32_t token)
 {
 	request    *r = s->owner;
 
+	if (token == BACKEND_NO_TOKEN)
+	{
+		fail_token(m, r);
+		return false;
+	}
 	if (r->usage.completion_tokens++ == 0)
 		r->usage.prompt_us = m->step_us - r->started_us;
 	m->statistics.generated_tokens++;

@@ -71,6 +71,8 @@ EmbedVector(const ClientReply *reply)
 				 errdetail("The model makes vectors of %u dimensions.", reply->count)));
 	vector = VectorMake((int) reply->count);
 	memcpy(vector->x, reply->values, reply->count * sizeof(float));
+	for (int i = 0; i < vector->dim; i++)
+		DenseCheckElement(&VectorDense, vector->x[i], NULL);
 	return vector;
 }
 

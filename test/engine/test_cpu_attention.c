@@ -437,6 +437,42 @@ test_extremes(backend_device *d, const char *isa)
 	free_world(d, &w);
 }
 
+/* What comes after a row does not reach it, even where that is no number. */
+static void
+test_not_finite(backend_device *d, const char *isa, const shape *s)
+{
+	static const float bad[] = {NAN, INFINITY, -INFINITY};
+	world		w;
+	result		sound,
+				spoilt;
+	size_t		width = (size_t) (s->heads * s->head_size);
+	bool		good;
+
+	make_world(d, &w, s);
+	make_result(&w, &sound);
+	make_result(&w, &spoilt);
+	good = run_causal(d, &w, true, 0, &sound);
+	for (int i = 0; i < SEQUENCES; i++)
+	{
+		float	   *row = w.qkv[i] + (size_t) (w.length[i] / 2) * (size_t) width_of(s);
+
+		for (int e = s->heads * s->head_size; e < width_of(s); e++)
+			row[e] = bad[e % 3];
+	}
+	for (int chunk = 0; chunk < LONGEST; chunk = chunk * 5 + 20)
+	{
+		good = good && run_causal(d, &w, true, chunk, &spoilt);
+		for (int i = 0; i < SEQUENCES; i++)
+			good = good && memcmp(sound.out[i], spoilt.out[i],
+								  sizeof(float) * width * (size_t) (w.length[i] / 2)) == 0;
+	}
+	ok(good, "%s:%s heads of %d: no number of a later row reaches one before", isa,
+	   s->f32 ? " f32 cache," : "", s->head_size);
+	free_result(&sound);
+	free_result(&spoilt);
+	free_world(d, &w);
+}
+
 static void
 test_batches(backend_device *d, const char *isa)
 {
@@ -504,6 +540,8 @@ test_all(backend_device *d, const char *isa)
 	test_encoder(d, isa, &(shape) {2, 2, 64, 0, false, 16, false});
 	test_encoder(d, isa, &(shape) {3, 1, 17, 0, false, 16, false});
 	test_extremes(d, isa);
+	test_not_finite(d, isa, &(shape) {9, 3, 64, 64, true, 16, false});
+	test_not_finite(d, isa, &(shape) {2, 2, 20, 4, false, 32, true});
 	test_batches(d, isa);
 }
 

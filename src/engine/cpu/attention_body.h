@@ -5,7 +5,8 @@
  * A row visits the tiles of keys in order, and in a tile all lanes, keys that it may not
  * see with weight 0. A tile that it does not see at all changes nothing: its maximum and
  * sum stay, and its output is multiplied by 1 and increased by 0. So a row gets the same
- * bits whichever rows keep it company.
+ * bits whichever rows keep it company. But 0 times what is no finite number is none: where
+ * values that a row may not see hold such, each row takes only those that it may.
  */
 #ifndef RAG_ENGINE_CPU_ATTENTION_BODY_H
 #define RAG_ENGINE_CPU_ATTENTION_BODY_H
@@ -228,6 +229,46 @@ soften_row(const attention_state *s, int row, int r, int visible)
 	return factor;
 }
 
+/* Are the values of these keys of the staged tile finite? */
+static bool
+values_finite(const attention_state *s, int begin, int end)
+{
+	vec			sum = vec_zero();
+
+	for (int p = 0; p < s->head_pad / PANEL_OUTPUTS; p++)
+	{
+		const float *values = s->values + p * ATTENTION_KEYS * PANEL_OUTPUTS;
+
+		for (int i = begin * PANEL_OUTPUTS; i < end * PANEL_OUTPUTS; i += 16)
+			sum = vec_fma(vec_load(values + i), vec_zero(), sum);
+	}
+	return vec_sum(sum) == 0.0f;
+}
+
+/* Adds the weighted sums of the values to the output of a tile of queries. visible: of each row, in
+ * this tile of keys; at most seen. */
+static void
+weigh_values(const attention_state *s, float *out, int rows, const int *visible, int seen)
+{
+	int			least = seen;
+	bool		apart;
+
+	for (int r = 0; r < rows; r++)
+		least = visible[r] < least ? visible[r] : least;
+	apart = !values_finite(s, least, seen);
+	for (int p = 0; p < s->head_pad / PANEL_OUTPUTS; p++)
+	{
+		float	   *sums = out + p * TILE_ROWS * PANEL_OUTPUTS;
+		const float *values = s->values + p * ATTENTION_KEYS * PANEL_OUTPUTS;
+
+		if (!apart)
+			multiply_tile(sums, s->weights, ATTENTION_KEYS, 1, values, seen, rows);
+		for (int r = 0; apart && r < rows; r++)
+			multiply_tile(sums + r * PANEL_OUTPUTS, s->weights + r * ATTENTION_KEYS, ATTENTION_KEYS,
+						  1, values, visible[r], 1);
+	}
+}
+
 /* One tile of queries meets one tile of keys, those from position `first` on. */
 static void
 attend_tile(const attention_state *s, const attention_args *args, int tile, int first)
@@ -235,14 +276,19 @@ attend_tile(const attention_state *s, const attention_args *args, int tile, int 
 	int			row = tile * TILE_ROWS;
 	int			rows = args->rows - row < TILE_ROWS ? args->rows - row : TILE_ROWS;
 	int			stride = args->rows < TILE_ROWS ? args->rows : TILE_ROWS;
+	int			visible[TILE_ROWS];
 	int			seen = 0;
 	float	   *out = s->out + row * s->head_pad;
 
 	for (int r = 0; r < rows; r++)
-		seen = args->visible[row + r] - first > seen ? args->visible[row + r] - first : seen;
+	{
+		int			keys = args->visible[row + r] - first;
+
+		visible[r] = keys < 0 ? 0 : keys < ATTENTION_KEYS ? keys : ATTENTION_KEYS;
+		seen = visible[r] > seen ? visible[r] : seen;
+	}
 	if (seen == 0)
 		return;
-	seen = seen < ATTENTION_KEYS ? seen : ATTENTION_KEYS;
 
 	memset(s->scores, 0, sizeof(float) * TILE_ROWS * ATTENTION_KEYS);
 	for (int p = 0; p * PANEL_OUTPUTS < seen; p++)
@@ -251,7 +297,7 @@ attend_tile(const attention_state *s, const attention_args *args, int tile, int 
 					  s->keys + p * args->head_size * PANEL_OUTPUTS, args->head_size, rows);
 	for (int r = 0; r < rows; r++)
 	{
-		float		factor = soften_row(s, row + r, r, args->visible[row + r] - first);
+		float		factor = soften_row(s, row + r, r, visible[r]);
 
 		if (factor != 1.0f)
 		{
@@ -264,9 +310,7 @@ attend_tile(const attention_state *s, const attention_args *args, int tile, int 
 			}
 		}
 	}
-	for (int p = 0; p < s->head_pad / PANEL_OUTPUTS; p++)
-		multiply_tile(out + p * TILE_ROWS * PANEL_OUTPUTS, s->weights, ATTENTION_KEYS, 1,
-					  s->values + p * ATTENTION_KEYS * PANEL_OUTPUTS, seen, rows);
+	weigh_values(s, out, rows, visible, seen);
 }
 
 static void
