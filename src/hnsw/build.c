@@ -280,22 +280,6 @@ ScanAlone(HnswBuild *build)
 	HnswBuildScan(build, NULL);
 }
 
-/* When all rows are in: the graph goes to pages, if it is not there, and every node is
- * found in it. */
-static void
-FinishGraph(HnswBuild *build)
-{
-	if (build->state->phase == HNSW_BUILD_MEMORY)
-	{
-		HnswMemoryAttach(build->memory);
-		HnswMemoryFlush(build->memory, build->index);
-		return;
-	}
-	if (build->pages == NULL)
-		build->pages = HnswPageStore(build->index, &build->support, HNSW_TO_BUILD, build->context);
-	HnswAttachPages(build->index, build->pages);
-}
-
 IndexBuildResult *
 hnswbuild(Relation heap, Relation index, IndexInfo *info)
 {
@@ -322,7 +306,8 @@ hnswbuild(Relation heap, Relation index, IndexInfo *info)
 		HnswParallelScan(parallel, &build);
 	else
 		ScanAlone(&build);
-	FinishGraph(&build);
+	if (build.state->phase == HNSW_BUILD_MEMORY)
+		HnswMemoryFlush(build.memory, index);
 	info->ii_BrokenHotChain |= build.state->broken_hot_chain;
 	result->heap_tuples = build.state->heap_rows;
 	result->index_tuples = (double) pg_atomic_read_u64(&build.state->rows);

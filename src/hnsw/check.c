@@ -421,7 +421,7 @@ CheckReachability(Check *check)
 			!HasVisibleRow(check, node->node))
 			continue;
 		if (!reached)
-			Report(check, node->node, "no path leads to the node");
+			Report(check, node->node, "no path of firm links leads to the node");
 		else
 			Report(check, node->node, "node is on level %d, above the entry point", node->level);
 	}

@@ -126,9 +126,16 @@ StartAtEntry(HnswSearch *search)
 void
 GraphSearch(HnswSearch *search, int level, int ef)
 {
+	HnswCandidate entry;
+
 	StartAtEntry(search);
+	if (search->results.count > 0)
+		entry = search->results.items[0];
 	for (int above = search->store->entry_level; above > level; above--)
 		GraphSearchLayer(search, above, 1, false, NULL);
+	/* a search that goes on to the end finds all, for all hang on the entry point */
+	if (search->resumable && search->results.count > 0 && search->results.items[0].node != entry.node)
+		HnswQueueAppend(&search->results, entry);
 	HnswNodeSetClear(search->visited);
 	HnswNodeSetExpect(search->visited, (uint64) ef * search->store->m);
 	GraphSearchLayer(search, level, ef, true, search->resumable ? &search->beyond : NULL);
@@ -311,61 +318,45 @@ MoveFarthestLast(HnswQueue *links)
 	links->items[farthest] = last;
 }
 
-bool
-GraphHasLinkFromOther(HnswStore *store, HnswNode node, int level, HnswNode than)
-{
-	HnswCandidate out[HNSW_MAX_LINKS];
-	HnswCandidate back[HNSW_MAX_LINKS];
-	int			out_count = store->methods->links(store, node, level, out);
-
-	for (int i = 0; i < out_count; i++)
-	{
-		int			back_count;
-
-		if (out[i].node == than)
-			continue;
-		back_count = store->methods->links(store, out[i].node, level, back);
-		for (int j = 0; j < back_count; j++)
-		{
-			if (back[j].node == node)
-				return true;
-		}
-	}
-	return false;
-}
-
 /*
  * The link that a full node can best do without: the farthest of those that another,
- * nearer link covers, or else the farthest of all; but none that is the only one to lead
- * to its node, as far as the neighbourhood tells, since that would be found no more.
+ * nearer link covers, or else the farthest of all; HNSW_NO_NODE when all are firm.
  */
 static HnswNode
-WorstLink(HnswStore *store, HnswNode from, int level, HnswQueue *links)
+WorstLink(HnswStore *store, HnswQueue *links)
 {
 	HnswNode	farthest = HNSW_NO_NODE;
-	HnswNode	last_resort = links->items[links->count - 1].node;
 
-	for (; links->count > 1; links->count--)
+	for (; links->count > 0; links->count--)
 	{
 		HnswQueue	nearer = *links;
 		HnswCandidate *last = &links->items[links->count - 1];
-		bool		covered;
 
 		MoveFarthestLast(links);
-		nearer.count = links->count - 1;
-		covered = IsCovered(store, last, &nearer);
-		if ((!covered && farthest != HNSW_NO_NODE) ||
-			!GraphHasLinkFromOther(store, last->node, level, from))
+		if (last->firm != HNSW_LOOSE)
 			continue;
-		if (covered)
+		nearer.count = links->count - 1;
+		if (IsCovered(store, last, &nearer))
 			return last->node;
-		farthest = last->node;
+		if (farthest == HNSW_NO_NODE)
+			farthest = last->node;
 	}
-	return farthest != HNSW_NO_NODE ? farthest : last_resort;
+	return farthest;
+}
+
+static int
+CountFirm(const HnswQueue *links)
+{
+	int			count = 0;
+
+	for (int i = 0; i < links->count; i++)
+		count += links->items[i].firm != HNSW_LOOSE;
+	return count;
 }
 
 /* The slot for a link to be put into: that of the link to drop, or a free one, which is
- * HNSW_NO_NODE. false: the node is gone, or does without the link, unless it must be there. */
+ * HNSW_NO_NODE. false: the node is gone, or does without the link, unless it must be there;
+ * or it is firm, and there are as many as may be. */
 static bool
 ChooseSlot(HnswStore *store, HnswNode from, int level, HnswCandidate to, bool must, HnswNode *old)
 {
@@ -374,7 +365,7 @@ ChooseSlot(HnswStore *store, HnswNode from, int level, HnswCandidate to, bool mu
 
 	links.count = store->methods->links(store, from, level, items);
 	*old = HNSW_NO_NODE;
-	if (links.count == 0)
+	if (links.count == 0 || (to.firm == HNSW_FIRM && CountFirm(&links) >= HnswFirmLinks(store->m, level)))
 		return false;
 	if (links.count < HnswLevelLinks(store->m, level))
 		return true;
@@ -387,9 +378,12 @@ ChooseSlot(HnswStore *store, HnswNode from, int level, HnswCandidate to, bool mu
 		MeasureLinks(store, value, &links);
 	}
 	if (!must)
+	{
+		to.firm = HNSW_LOOSE;
 		items[links.count++] = to;
-	*old = WorstLink(store, from, level, &links);
-	return *old != to.node;
+	}
+	*old = WorstLink(store, &links);
+	return *old != HNSW_NO_NODE && *old != to.node;
 }
 
 bool
@@ -409,40 +403,58 @@ GraphLinkFrom(HnswStore *store, HnswNode from, int level, HnswCandidate to, bool
 }
 
 /*
- * Makes sure that a path leads to a node that no neighbour would link to: from a near node
- * with a free slot (of many at the same place, all choose the same neighbour), or else in
- * the place of another link.
+ * A firm link to a node that no neighbour would link to: from a near node with a free
+ * slot (of many at the same place, all choose the same neighbour), or else in the place of
+ * another link, or else from below a neighbour; of the entry point, where nobody alive was found.
  */
-static void
-LinkFromAny(HnswStore *store, HnswNode node, int level, const HnswInsertion *insertion)
+static HnswNode
+HoldByAny(HnswStore *store, HnswNode node, int level, const HnswInsertion *insertion)
 {
 	const HnswQueue *links = &insertion->links[level];
 	const HnswQueue *near = level == 0 ? &insertion->near : links;
 
 	for (int i = 0; i < near->count; i++)
 	{
-		HnswCandidate to = {.node = node, .distance = near->items[i].distance};
+		HnswCandidate to = {.node = node, .distance = near->items[i].distance, .firm = HNSW_FIRM};
 
 		if (store->methods->add_link(store, near->items[i].node, level, to))
-			return;
+			return near->items[i].node;
 	}
 	for (int i = 0; i < links->count; i++)
 	{
-		HnswCandidate to = {.node = node, .distance = links->items[i].distance};
-
-		if (GraphLinkFrom(store, links->items[i].node, level, to, true))
-			return;
+		if (GraphHold(store, links->items[i].node, level, node, HNSW_FIRM))
+			return links->items[i].node;
 	}
+	if (links->count > 0)
+		GraphHoldBelow(store, links->items[0].node, level, node);
+	else if (store->entry != HNSW_NO_NODE && level <= store->entry_level)
+		GraphHoldBelow(store, store->entry, level, node);
+	return HNSW_NO_NODE;
 }
 
-/* Links the new node from its neighbours by as few changes of pages as will do; is there
- * any such link now? */
-static bool
-LinkTogether(HnswStore *store, HnswNode node, int level, const HnswQueue *links)
+/* Who is to hold the new node: the nearest of its neighbours that takes the link, or any
+ * other one. Which of the neighbours it is, or HNSW_NO_NODE. */
+static HnswNode
+FindHolder(HnswStore *store, HnswNode node, int level, const HnswInsertion *insertion)
+{
+	const HnswQueue *links = &insertion->links[level];
+
+	for (int i = 0; i < links->count; i++)
+	{
+		HnswCandidate to = {.node = node, .distance = links->items[i].distance, .firm = HNSW_FIRM};
+
+		if (GraphLinkFrom(store, links->items[i].node, level, to, false))
+			return links->items[i].node;
+	}
+	return HoldByAny(store, node, level, insertion);
+}
+
+/* Links the new node from its other neighbours, by as few changes of pages as will do. */
+static void
+LinkTogether(HnswStore *store, HnswNode node, int level, const HnswQueue *links, HnswNode holder)
 {
 	HnswLinkChange changes[HNSW_MAX_LINKS];
 	int			count = 0;
-	bool		linked = false;
 
 	for (int i = 0; i < links->count; i++)
 	{
@@ -453,44 +465,46 @@ LinkTogether(HnswStore *store, HnswNode node, int level, const HnswQueue *links)
 		};
 
 		/* a node without any links may be the only other one */
-		if (ChooseSlot(store, change.from, level, change.to, false, &change.old) ||
-			change.old == HNSW_NO_NODE)
+		if (change.from != holder &&
+			(ChooseSlot(store, change.from, level, change.to, false, &change.old) ||
+			 change.old == HNSW_NO_NODE))
 			changes[count++] = change;
 	}
 	store->methods->change_links(store, changes, count);
 	/* the links of some may have changed since they were looked at */
 	for (int i = 0; i < count; i++)
-		linked |= changes[i].done || GraphLinkFrom(store, changes[i].from, level, changes[i].to, false);
-	return linked;
+	{
+		if (!changes[i].done)
+			GraphLinkFrom(store, changes[i].from, level, changes[i].to, false);
+	}
 }
 
-static bool
-LinkEach(HnswStore *store, HnswNode node, int level, const HnswQueue *links)
+/* The same, one by one. */
+static void
+LinkEach(HnswStore *store, HnswNode node, int level, const HnswQueue *links, HnswNode holder)
 {
-	bool		linked = false;
-
 	for (int i = 0; i < links->count; i++)
 	{
 		HnswCandidate to = {.node = node, .distance = links->items[i].distance};
 
-		linked |= GraphLinkFrom(store, links->items[i].node, level, to, false);
+		if (links->items[i].node != holder)
+			GraphLinkFrom(store, links->items[i].node, level, to, false);
 	}
-	return linked;
 }
 
-/* Links the new node from its neighbours. */
+/* Links the new node from its neighbours. It is held before anybody can find it. */
 static void
 Connect(HnswStore *store, HnswNode node, const HnswInsertion *insertion)
 {
 	for (int level = 0; level <= insertion->level; level++)
 	{
 		const HnswQueue *links = &insertion->links[level];
-		bool		linked = store->methods->change_links == NULL
-			? LinkEach(store, node, level, links)
-			: LinkTogether(store, node, level, links);
+		HnswNode	holder = FindHolder(store, node, level, insertion);
 
-		if (!linked)
-			LinkFromAny(store, node, level, insertion);
+		if (store->methods->change_links == NULL)
+			LinkEach(store, node, level, links, holder);
+		else
+			LinkTogether(store, node, level, links, holder);
 	}
 }
 

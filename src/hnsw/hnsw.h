@@ -165,6 +165,9 @@ extern HnswInterval HnswRefine(const HnswSupport *support, const HnswForm *query
 #define HnswLevelLinks(m, level) ((level) == 0 ? 2 * (m) : (m))
 #define HNSW_MAX_LEVEL 31
 
+/* How many of them may be firm: the others are what walks go by. */
+#define HnswFirmLinks(m, level) Max(HnswLevelLinks(m, level) / 2, 2)
+
 typedef struct HnswStore HnswStore;
 typedef struct HnswInsertion HnswInsertion;
 
@@ -186,7 +189,7 @@ typedef struct HnswStoreMethods
 							  float limit);
 
 	/* The links of a node, at most HNSW_MAX_LINKS; distance is set only if the store
-	 * keeps_distances, state never. Their number; 0 for a node that is gone. */
+	 * keeps_distances, firm always, state never. Their number; 0 for a node that is gone. */
 	int			(*links) (HnswStore *store, HnswNode node, int level, HnswCandidate *links);
 
 	/* The links of these nodes are going to be asked for, the first one's soon, unless nearer
@@ -210,18 +213,21 @@ typedef struct HnswStoreMethods
 	/* Adds a row to a node of the same value; false when that node is dead by now. */
 	bool		(*add_row) (HnswStore *store, HnswNode node, const ItemPointerData *row);
 
-	/* Puts a link into a free slot; false when there is none. */
+	/* Puts a link into a free slot; false when there is none, or when it is firm and there are
+	 * as many as may be. Makes a link that is there already firm. */
 	bool		(*add_link) (HnswStore *store, HnswNode from, int level, HnswCandidate to);
 
-	/* Puts a link in the place of another one; false when that one is not there. */
+	/* Puts a link in the place of another one; false when that one is not there, or firm, or
+	 * as above. */
 	bool		(*replace_link) (HnswStore *store, HnswNode from, int level, HnswNode old,
 								 HnswCandidate to);
 
-	/* Several of both at once, which costs less than one by one; or the method is NULL. */
+	/* Several of both at once, none of them firm, which costs less than one by one; or the
+	 * method is NULL. */
 	void		(*change_links) (HnswStore *store, HnswLinkChange *changes, int n);
 
-	/* Drops the links that are in a set and puts those of the list into free slots, as
-	 * far as they go. */
+	/* Drops the links that are in a set, even firm ones, and puts those of the list into
+	 * free slots, as far as they go. No more of them are firm than of those that are lost. */
 	void		(*repair_links) (HnswStore *store, HnswNode from, int level,
 								 const HnswNodeSet *deleted, const HnswQueue *added);
 } HnswStoreMethods;
@@ -293,13 +299,10 @@ extern void GraphChooseLinks(HnswStore *store, HnswInsertion *insertion, MemoryC
  * one may be that, unless it must be there. Is it there now? */
 extern bool GraphLinkFrom(HnswStore *store, HnswNode from, int level, HnswCandidate to, bool must);
 
-/* Does a neighbour of the node link to it, other than this one? */
-extern bool GraphHasLinkFromOther(HnswStore *store, HnswNode node, int level, HnswNode than);
-
 /* ---- repair.c ---- */
 
-/* Replaces the links of a node that lead to deleted ones, and links back where there is
- * room; then makes sure that a neighbour links to it. */
+/* Replaces the links of a node that lead to deleted ones, of which it takes over what they
+ * held, and links back where there is room. */
 extern void GraphRepair(HnswStore *store, HnswNode node, int level, const HnswNodeSet *deleted);
 
 /* Adds the row to a near node of just this value, and returns HNSW_NO_NODE; or adds a
@@ -308,7 +311,24 @@ extern HnswNode GraphPlace(HnswStore *store, const HnswInsertion *insertion);
 
 /* ---- reach.c ---- */
 
-/* Nodes that a path leads to from the entry point. The caller gives limit and known. */
+/* A firm link to the node from this one, in the place of another link if need be; false when
+ * there are as many as may be. */
+extern bool GraphHold(HnswStore *store, HnswNode from, int level, HnswNode node, HnswFirmness firm);
+/* The same from this node or a living one that firm links lead to from it; false when none of
+ * them is alive. */
+extern bool GraphHoldBelow(HnswStore *store, HnswNode from, int level, HnswNode node);
+/* Adds the living nodes that firm links lead to from a dead one, through others of the
+ * kind, as far as they are not in the set yet. */
+extern void GraphHeirs(HnswStore *store, HnswNode dead, int level, HnswNodeSet *seen, HnswQueue *heirs);
+/* Those from first on are held by nodes of the list that come before them. */
+extern void GraphHoldHeirs(HnswStore *store, HnswQueue *heirs, int first, int level);
+/* The highest living node that firm links lead to from a dead entry point, and its level;
+ * HNSW_NO_NODE when nobody is left. */
+extern HnswNode GraphFindSuccessor(HnswStore *store, int *level);
+/* Firm links to what the entry point leads to, from the node that is going to be it. */
+extern void GraphSucceedEntry(HnswStore *store, HnswNode node, int node_level);
+
+/* The nodes that firm links of level 0 lead to from the entry point. The caller gives limit and known. */
 typedef struct HnswReach
 {
 	Size		limit;			/* bytes */
@@ -321,10 +341,8 @@ typedef struct HnswReach
 } HnswReach;
 
 extern void GraphReach(HnswStore *store, HnswReach *reach, MemoryContext context);
-/* Links a node that was not reached from the nearest that were. */
+/* A firm link to a living node that was not reached. */
 extern void GraphAttach(HnswStore *store, HnswReach *reach, HnswNode node);
-/* Both, for all living nodes of an index, if maintenance_work_mem allows. */
-extern void HnswAttachPages(Relation index, HnswStore *store);
 
 /* ---- one file for each thing an access method does ---- */
 

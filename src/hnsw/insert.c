@@ -32,7 +32,10 @@ TryInsert(Relation index, HnswStore *store, HnswInsertion *insertion, bool exclu
 		return false;
 	node = GraphPlace(store, insertion);
 	if (becomes_entry && node != HNSW_NO_NODE)
+	{
+		GraphSucceedEntry(store, node, insertion->level);
 		HnswWriteEntry(index, node, insertion->level, store->building);
+	}
 	return true;
 }
 

@@ -52,9 +52,8 @@ extern HnswStore *HnswMemoryStore(HnswMemoryGraph *graph, const HnswSupport *sup
 /* Adds a value; false, and nothing is done, when there is no room for it. */
 extern bool HnswMemoryInsert(HnswStore *store, HnswInsertion *insertion);
 
-/* Makes sure that every node is found. Nobody else is at the graph here and below. */
-extern void HnswMemoryAttach(HnswStore *store);
-/* Writes all nodes to an index that has its metapage only, without WAL. */
+/* Writes all nodes to an index that has its metapage only, without WAL. Nobody else is at
+ * the graph. */
 extern void HnswMemoryFlush(HnswStore *store, Relation index);
 
 #endif							/* RAG_HNSW_MEMORY_H */

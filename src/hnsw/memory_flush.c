@@ -15,23 +15,6 @@ ReadEntry(MemoryStore *store)
 	store->base.entry_level = store->graph->entry_level;
 }
 
-void
-HnswMemoryAttach(HnswStore *base)
-{
-	MemoryStore *store = (MemoryStore *) base;
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "hnsw reach",
-												  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
-	HnswReach	reach = {.limit = SIZE_MAX};
-
-	ReadEntry(store);
-	GraphReach(base, &reach, context);
-	for (uint32 node = 0; node < store->graph->count; node++)
-		GraphAttach(base, &reach, node);
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(context);
-}
-
 /* All rows of a node, in memory that is used again for the next one. */
 static void
 ReadRows(const MemoryStore *store, const MemoryNode *node, HnswRows *rows)
@@ -51,7 +34,7 @@ static void
 WriteNode(const MemoryStore *store, HnswBulk *bulk, HnswNode name, HnswRows *rows)
 {
 	const MemoryNode *node = NodeOf(store, name);
-	HnswNode	links[(HNSW_MAX_LEVEL + 2) * HNSW_MAX_M];
+	uint64		links[(HNSW_MAX_LEVEL + 2) * HNSW_MAX_M];
 	HnswBulkNode form = {
 		.value = ValueOf(store, name),
 		.value_size = node->value_size,
@@ -62,13 +45,19 @@ WriteNode(const MemoryStore *store, HnswBulk *bulk, HnswNode name, HnswRows *row
 	for (int level = 0; level <= node->level; level++)
 	{
 		MemoryLinks *list = LinksOf(store, name, level);
-		HnswNode   *slots = links + HnswLinkStart(store->base.m, level);
+		uint64	   *slots = links + HnswLinkStart(store->base.m, level);
 		int			count = (int) pg_atomic_read_u32(&list->count);
 
 		for (int i = 0; i < HnswLevelLinks(store->base.m, level); i++)
-			slots[i] = i < count
-				? NodeOf(store, UnpackLink(pg_atomic_read_u64(&list->links[i])).node)->name
-				: HNSW_NO_NODE;
+		{
+			HnswCandidate link;
+
+			slots[i] = HNSW_NO_NODE;
+			if (i >= count)
+				continue;
+			link = UnpackLink(pg_atomic_read_u64(&list->links[i]));
+			slots[i] = HnswSlotMake(NodeOf(store, link.node)->name, link.firm);
+		}
 	}
 	ReadRows(store, node, rows);
 	form.rows = rows->rows;

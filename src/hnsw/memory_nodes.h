@@ -9,7 +9,7 @@
 
 #include "hnsw/memory.h"
 
-/* The links of one level, valid ones first: node and distance in one. */
+/* The links of one level, valid ones first: firm or not, node and distance in one. */
 typedef struct MemoryLinks
 {
 	pg_atomic_uint32 count;
@@ -92,19 +92,23 @@ LinksOf(const MemoryStore *store, HnswNode name, int level)
 	return (MemoryLinks *) (store->area + node->upper + (level - 1) * LinksSize(store->base.m, 1));
 }
 
+/* Nodes have smaller numbers. */
+#define MEMORY_FIRM ((uint64) 1 << 63)
+#define MEMORY_MAX_NODES PG_INT32_MAX
+
 static inline uint64
-PackLink(HnswNode node, float distance)
+PackLink(HnswNode node, float distance, uint8 firm)
 {
 	uint32		bits;
 
 	memcpy(&bits, &distance, sizeof(bits));
-	return (node << 32) | bits;
+	return (firm != HNSW_LOOSE ? MEMORY_FIRM : 0) | (node << 32) | bits;
 }
 
 static inline HnswCandidate
 UnpackLink(uint64 packed)
 {
-	HnswCandidate link = {.node = packed >> 32};
+	HnswCandidate link = {.node = (packed & ~MEMORY_FIRM) >> 32, .firm = (packed & MEMORY_FIRM) != 0 ? HNSW_FIRM : HNSW_LOOSE};
 	uint32		bits = (uint32) packed;
 
 	memcpy(&link.distance, &bits, sizeof(bits));

@@ -146,7 +146,7 @@ PutLinks(Addition *addition, ItemPointerData *at)
 		tuple->links[i] = HNSW_NO_NODE;
 	for (int level = 0; level <= insertion->level; level++)
 	{
-		HnswNode   *links = tuple->links + HnswLinkStart(m, level);
+		uint64	   *links = tuple->links + HnswLinkStart(m, level);
 
 		for (int i = 0; i < insertion->links[level].count; i++)
 			links[i] = insertion->links[level].items[i].node;
@@ -251,16 +251,26 @@ EditLinks(HnswEdit *edit, Buffer buffer, const HnswLinksTuple *tuple)
 
 /* The slot that holds a link (or, for HNSW_NO_NODE, is free), or -1. */
 static int
-FindLink(const HnswNode *links, int max, HnswNode node)
+FindLink(const uint64 *slots, int max, HnswNode node)
 {
 	for (int i = 0; i < max; i++)
 	{
-		if (links[i] == node)
+		if (HnswSlotNode(slots[i]) == node)
 			return i;
-		if (links[i] == HNSW_NO_NODE)
+		if (slots[i] == HNSW_NO_NODE)
 			break;
 	}
 	return -1;
+}
+
+static int
+CountFirm(const uint64 *slots, int max)
+{
+	int			count = 0;
+
+	for (int i = 0; i < max; i++)
+		count += HnswSlotIsFirm(slots[i]);
+	return count;
 }
 
 /* The slot that the new link goes into; -1 when it has none, or is there already, which
@@ -270,15 +280,19 @@ SlotFor(PageStore *store, const HnswLinksTuple *tuple, HnswLinkChange *change)
 {
 	int			max = HnswLevelLinks(store->base.m, change->level);
 	int			start = HnswLinkStart(store->base.m, change->level);
+	const uint64 *slots = tuple->links + start;
 	int			slot;
 
 	if (change->level > tuple->level)
 		return -1;
-	change->done = FindLink(tuple->links + start, max, change->to.node) >= 0;
-	if (change->done)
+	slot = FindLink(slots, max, change->to.node);
+	change->done = slot >= 0 && (HnswSlotIsFirm(slots[slot]) || change->to.firm == HNSW_LOOSE);
+	if (change->done ||
+		(change->to.firm == HNSW_FIRM && CountFirm(slots, max) >= HnswFirmLinks(store->base.m, change->level)))
 		return -1;
-	slot = FindLink(tuple->links + start, max, change->old);
-	return slot < 0 ? -1 : start + slot;
+	if (slot < 0)
+		slot = FindLink(slots, max, change->old);
+	return slot < 0 || HnswSlotIsFirm(slots[slot]) ? -1 : start + slot;
 }
 
 static bool
@@ -299,7 +313,7 @@ PutLink(PageStore *store, HnswNode from, int level, HnswNode old, HnswCandidate 
 		return change.done;
 	}
 	HnswEditBegin(&edit, store->index, store->base.building);
-	EditLinks(&edit, buffer, tuple)->links[slot] = to.node;
+	EditLinks(&edit, buffer, tuple)->links[slot] = HnswSlotMake(to.node, to.firm);
 	HnswEditEnd(&edit);
 	return true;
 }
@@ -337,7 +351,7 @@ ChangePage(PageStore *store, HnswEdit *edit, Buffer buffer, const PlacedChange *
 			continue;
 		if (!changed)
 			tuple = EditLinks(edit, buffer, tuple);
-		tuple->links[slot] = change->to.node;
+		tuple->links[slot] = HnswSlotMake(change->to.node, change->to.firm);
 		change->done = true;
 		changed = true;
 	}
@@ -420,11 +434,11 @@ HnswPageReplaceLink(HnswStore *base, HnswNode from, int level, HnswNode old, Hns
 }
 
 static bool
-AnyDeleted(const HnswNode *links, int max, const HnswNodeSet *deleted)
+AnyDeleted(const uint64 *links, int max, const HnswNodeSet *deleted)
 {
 	for (int i = 0; i < max && links[i] != HNSW_NO_NODE; i++)
 	{
-		if (HnswNodeSetHas(deleted, links[i]))
+		if (HnswNodeSetHas(deleted, HnswSlotNode(links[i])))
 			return true;
 	}
 	return false;
@@ -440,7 +454,7 @@ HnswPageRepairLinks(HnswStore *base, HnswNode from, int level, const HnswNodeSet
 	int			count = 0;
 	Buffer		buffer;
 	HnswEdit	edit;
-	HnswNode   *links;
+	uint64	   *links;
 	HnswLinksTuple *tuple = LockLinks(store, from, &buffer);
 
 	if (tuple == NULL)
@@ -455,15 +469,20 @@ HnswPageRepairLinks(HnswStore *base, HnswNode from, int level, const HnswNodeSet
 	links = EditLinks(&edit, buffer, tuple)->links + start;
 	for (int i = 0; i < max && links[i] != HNSW_NO_NODE; i++)
 	{
-		if (!HnswNodeSetHas(deleted, links[i]))
+		if (!HnswNodeSetHas(deleted, HnswSlotNode(links[i])))
 			links[count++] = links[i];
 	}
 	for (int i = count; i < max; i++)
 		links[i] = HNSW_NO_NODE;
-	for (int i = 0; i < added->count && count < max; i++)
+	for (int i = 0; i < added->count; i++)
 	{
-		if (FindLink(links, max, added->items[i].node) < 0)
-			links[count++] = added->items[i].node;
+		const HnswCandidate *to = &added->items[i];
+		int			slot = FindLink(links, max, to->node);
+
+		if (slot < 0 && count < max)
+			links[count++] = HnswSlotMake(to->node, to->firm);
+		else if (slot >= 0 && to->firm != HNSW_LOOSE)
+			links[slot] |= HNSW_SLOT_FIRM;
 	}
 	HnswEditEnd(&edit);
 }

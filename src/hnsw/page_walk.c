@@ -342,17 +342,18 @@ static int
 CopyLinks(const PageStore *store, const HnswLinksTuple *tuple, int level, HnswCandidate *links)
 {
 	int			m = store->base.m;
-	const HnswNode *from = tuple->links + HnswLinkStart(m, level);
+	const uint64 *from = tuple->links + HnswLinkStart(m, level);
 	int			max = HnswLevelLinks(m, level);
 	int			count = 0;
 
 	while (count < max)
 	{
-		HnswNode	link = *(volatile const HnswNode *) &from[count];
+		uint64		slot = *(volatile const uint64 *) &from[count];
 
-		if (link == HNSW_NO_NODE)
+		if (slot == HNSW_NO_NODE)
 			break;
-		links[count++].node = link;
+		links[count].node = slot & ~HNSW_SLOT_FIRM;
+		links[count++].firm = (slot & HNSW_SLOT_FIRM) != 0 ? HNSW_FIRM : HNSW_LOOSE;
 	}
 	return count;
 }

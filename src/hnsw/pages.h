@@ -20,7 +20,7 @@
 #define HNSW_MAGIC 0x52484e57
 #define PGVECTOR_HNSW_MAGIC 0xA953A953
 #define PGVECTOR_IVFFLAT_MAGIC 0x14FF1A7
-#define HNSW_VERSION 4
+#define HNSW_VERSION 5
 #define HNSW_PAGE_ID 0xFFB7		/* tells our pages to pg_filedump and the like */
 
 typedef enum HnswPageKind
@@ -50,6 +50,13 @@ typedef struct HnswPageTail
 #define HnswRefBlock(ref) ((BlockNumber) ((ref) >> 32))
 #define HnswRefOffset(ref) ((OffsetNumber) (((ref) >> 16) & 0xFFFF))
 #define HnswRefVersion(ref) ((uint16) ((ref) & 0xFFFF))
+
+/* A slot for a link holds the name it leads to, or HNSW_NO_NODE. That the link is firm is
+ * told by the highest bit of the offset, which no offset needs. */
+#define HNSW_SLOT_FIRM (UINT64CONST(1) << 31)
+#define HnswSlotMake(node, firm) ((node) | ((firm) != HNSW_LOOSE ? HNSW_SLOT_FIRM : 0))
+#define HnswSlotIsFirm(slot) (((slot) & HNSW_SLOT_FIRM) != 0 && (slot) != HNSW_NO_NODE)
+#define HnswSlotNode(slot) ((slot) == HNSW_NO_NODE ? HNSW_NO_NODE : (slot) & ~HNSW_SLOT_FIRM)
 
 typedef struct HnswMeta
 {
@@ -114,7 +121,7 @@ typedef struct HnswLinksTuple
 	HnswNode	owner;
 	uint8		level;
 	uint8		unused[7];
-	HnswNode	links[FLEXIBLE_ARRAY_MEMBER];	/* level 0 first; of each valid ones first */
+	uint64		links[FLEXIBLE_ARRAY_MEMBER];	/* slots, level 0 first; of each valid ones first */
 } HnswLinksTuple;
 
 typedef struct HnswFineTuple
@@ -291,8 +298,8 @@ typedef struct HnswBulkNode
 	const void *value;
 	Size		value_size;
 	int			level;
-	const HnswNode *links;		/* (level + 2) * m by name, as HnswLinkStart says; empty
-								 * slots hold HNSW_NO_NODE and are the last of a level */
+	const uint64 *links;		/* (level + 2) * m slots, as HnswLinkStart says; empty ones
+								 * are the last of a level */
 	const ItemPointerData *rows;	/* at least one; those that fit the node are written */
 	int			row_count;
 } HnswBulkNode;

@@ -17,6 +17,14 @@ typedef enum HnswState
 	HNSW_GONE					/* the name leads nowhere */
 } HnswState;
 
+/* A firm link is never dropped for a nearer one. */
+typedef enum HnswFirmness
+{
+	HNSW_LOOSE,
+	HNSW_FIRM,
+	HNSW_FIRM_BEYOND			/* even if there are as many as may be; is then a firm one */
+} HnswFirmness;
+
 typedef struct HnswCandidate
 {
 	HnswNode	node;
@@ -24,6 +32,7 @@ typedef struct HnswCandidate
 	uint8		state;			/* HnswState */
 	bool		opened;			/* its links have been followed, in a search */
 	bool		rough;			/* the distance is only known to be beyond a limit */
+	uint8		firm;			/* HnswFirmness, of a link that was read just now or is to be put */
 } HnswCandidate;
 
 /* Equal distances are told apart by the nodes' names, so that results never depend on

@@ -24,6 +24,7 @@ typedef struct Repair
 	HnswQueue	lost;			/* a list: deleted nodes, to be looked through */
 	HnswQueue	kept;			/* a list: the links that stay */
 	HnswQueue	candidates;		/* a list */
+	HnswQueue	heirs;			/* a list: what deleted nodes held, to be held by this one */
 } Repair;
 
 static void
@@ -133,6 +134,32 @@ LinkBack(HnswStore *store, HnswNode node, int level, const HnswQueue *added)
 	store->methods->change_links(store, changes, added->count);
 }
 
+/*
+ * What the lost links held is now the node's to hold. Each that was firm leaves a slot for
+ * one heir; those held the others, who are so before anything is lost.
+ */
+static void
+CollectHeirs(Repair *repair, HnswNode node)
+{
+	HnswQueue  *heirs = &repair->heirs;
+	HnswNodeSet seen;
+	int			slots = 0;
+
+	HnswNodeSetInit(&seen, CurrentMemoryContext);
+	HnswNodeSetAdd(&seen, node);
+	for (int i = 0; i < repair->lost.count; i++)
+	{
+		if (repair->lost.items[i].firm == HNSW_LOOSE)
+			continue;
+		slots++;
+		GraphHeirs(repair->store, repair->lost.items[i].node, repair->level, &seen, heirs);
+	}
+	GraphHoldHeirs(repair->store, heirs, slots, repair->level);
+	heirs->count = Min(heirs->count, slots);
+	for (int i = 0; i < heirs->count; i++)
+		heirs->items[i].firm = HNSW_FIRM;
+}
+
 /* Gives the node links in the place of those that it loses. */
 static void
 ReplaceLost(Repair *repair, HnswNode node, const HnswForm *form)
@@ -140,37 +167,19 @@ ReplaceLost(Repair *repair, HnswNode node, const HnswForm *form)
 	HnswStore  *store = repair->store;
 	int			kept = repair->kept.count;
 	HnswQueue	added;
+	HnswQueue  *all = &repair->heirs;
 
+	CollectHeirs(repair, node);
 	FindCandidates(repair, form);
 	GraphSelectLinks(store, &repair->candidates, &repair->kept,
 					 HnswLevelLinks(store->m, repair->level));
 	added = repair->kept;
 	added.items += kept;
 	added.count -= kept;
-	store->methods->repair_links(store, node, repair->level, repair->deleted, &added);
+	for (int i = 0; i < added.count; i++)
+		HnswQueueAppend(all, (HnswCandidate) {.node = added.items[i].node});
+	store->methods->repair_links(store, node, repair->level, repair->deleted, all);
 	LinkBack(store, node, repair->level, &added);
-}
-
-/* The nodes that linked to this one may all be among the deleted. */
-static void
-EnsureLinked(HnswStore *store, HnswNode node, int level, const HnswForm *form)
-{
-	HnswCandidate links[HNSW_MAX_LINKS];
-	HnswQueue	near = {.items = links};
-
-	if (GraphHasLinkFromOther(store, node, level, HNSW_NO_NODE))
-		return;
-	near.count = store->methods->links(store, node, level, links);
-	store->methods->distances(store, form, links, near.count, INFINITY);
-	HnswQueueSort(&near);
-	for (int i = 0; i < near.count; i++)
-	{
-		HnswCandidate to = {.node = node, .distance = links[i].distance};
-
-		GraphLinkFrom(store, links[i].node, level, to, true);
-		if (GraphHasLinkFromOther(store, node, level, HNSW_NO_NODE))
-			return;
-	}
 }
 
 void
@@ -187,8 +196,8 @@ GraphRepair(HnswStore *store, HnswNode node, int level, const HnswNodeSet *delet
 	HnswQueueInit(&repair.lost, CurrentMemoryContext);
 	HnswQueueInit(&repair.kept, CurrentMemoryContext);
 	HnswQueueInit(&repair.candidates, CurrentMemoryContext);
+	HnswQueueInit(&repair.heirs, CurrentMemoryContext);
 	SortLinks(&repair, node);
 	if (repair.lost.count > 0)
 		ReplaceLost(&repair, node, &form);
-	EnsureLinked(store, node, level, &form);
 }

@@ -50,7 +50,7 @@ Reserve(MemoryStore *store, const HnswInsertion *insertion)
 
 	SpinLockAcquire(&graph->mutex);
 	fits = graph->count * graph->node_size + graph->extra + graph->reserved + need <= graph->size &&
-		graph->count < PG_UINT32_MAX;
+		graph->count < MEMORY_MAX_NODES;
 	if (fits)
 		graph->reserved += need;
 	SpinLockRelease(&graph->mutex);
@@ -166,7 +166,7 @@ InitLinks(MemoryLinks *list, const HnswQueue *chosen, int room)
 	pg_atomic_init_u32(&list->count, chosen->count);
 	for (int i = 0; i < room; i++)
 		pg_atomic_init_u64(&list->links[i],
-						   i < chosen->count ? PackLink(chosen->items[i].node, chosen->items[i].distance) : 0);
+						   i < chosen->count ? PackLink(chosen->items[i].node, chosen->items[i].distance, HNSW_LOOSE) : 0);
 }
 
 static bool
@@ -251,24 +251,58 @@ MemoryAddRow(HnswStore *base, HnswNode name, const ItemPointerData *row)
 	return true;
 }
 
+/* The place of a link in a list that is locked, or -1. */
+static int
+FindLink(MemoryLinks *list, HnswNode node)
+{
+	int			count = (int) pg_atomic_read_u32(&list->count);
+
+	for (int i = 0; i < count; i++)
+	{
+		if (UnpackLink(pg_atomic_read_u64(&list->links[i])).node == node)
+			return i;
+	}
+	return -1;
+}
+
+/* May the link be put into it, as far as firm ones are counted? */
+static bool
+MayHold(const HnswStore *base, int level, MemoryLinks *list, const HnswCandidate *to)
+{
+	int			count = to->firm == HNSW_FIRM ? (int) pg_atomic_read_u32(&list->count) : 0;
+	int			firm = 0;
+
+	for (int i = 0; i < count; i++)
+		firm += UnpackLink(pg_atomic_read_u64(&list->links[i])).firm != HNSW_LOOSE;
+	return firm < HnswFirmLinks(base->m, level);
+}
+
 static bool
 MemoryAddLink(HnswStore *base, HnswNode from, int level, HnswCandidate to)
 {
 	MemoryStore *store = (MemoryStore *) base;
 	MemoryLinks *list = LinksOf(store, from, level);
-	uint32		room = HnswLevelLinks(base->m, level);
-	uint32		count;
+	int			room = HnswLevelLinks(base->m, level);
+	int			slot = -1;
 
 	SpinLockAcquire(LockOf(store, from));
-	count = pg_atomic_read_u32(&list->count);
-	if (count < room)
+	if (MayHold(base, level, list, &to))
 	{
-		pg_atomic_write_u64(&list->links[count], PackLink(to.node, to.distance));
-		pg_write_barrier();
-		pg_atomic_write_u32(&list->count, count + 1);
+		/* a new node is linked to once, but who holds it may have been linked to before */
+		if (to.firm != HNSW_LOOSE)
+			slot = FindLink(list, to.node);
+		if (slot < 0)
+			slot = (int) pg_atomic_read_u32(&list->count);
+		if (slot < room)
+		{
+			pg_atomic_write_u64(&list->links[slot], PackLink(to.node, to.distance, to.firm));
+			pg_write_barrier();
+			if (slot == (int) pg_atomic_read_u32(&list->count))
+				pg_atomic_write_u32(&list->count, slot + 1);
+		}
 	}
 	SpinLockRelease(LockOf(store, from));
-	return count < room;
+	return slot >= 0 && slot < room;
 }
 
 static bool
@@ -276,17 +310,16 @@ MemoryReplaceLink(HnswStore *base, HnswNode from, int level, HnswNode old, HnswC
 {
 	MemoryStore *store = (MemoryStore *) base;
 	MemoryLinks *list = LinksOf(store, from, level);
-	bool		found = false;
+	int			slot;
 
 	SpinLockAcquire(LockOf(store, from));
-	for (uint32 i = 0; i < pg_atomic_read_u32(&list->count) && !found; i++)
-	{
-		found = pg_atomic_read_u64(&list->links[i]) >> 32 == old;
-		if (found)
-			pg_atomic_write_u64(&list->links[i], PackLink(to.node, to.distance));
-	}
+	slot = MayHold(base, level, list, &to) ? FindLink(list, old) : -1;
+	if (slot >= 0 && UnpackLink(pg_atomic_read_u64(&list->links[slot])).firm != HNSW_LOOSE)
+		slot = -1;
+	if (slot >= 0)
+		pg_atomic_write_u64(&list->links[slot], PackLink(to.node, to.distance, to.firm));
 	SpinLockRelease(LockOf(store, from));
-	return found;
+	return slot >= 0;
 }
 
 static const HnswStoreMethods memory_methods = {
@@ -420,6 +453,8 @@ HnswMemoryInsert(HnswStore *base, HnswInsertion *insertion)
 		node = GraphPlace(base, insertion);
 		insertion->node = node;
 		GiveBack(store);
+		if (becomes_entry && node != HNSW_NO_NODE)
+			GraphSucceedEntry(base, node, insertion->level);
 		if (becomes_entry)
 			LeaveEntry(store, node, insertion->level);
 	}

@@ -22,10 +22,9 @@ typedef struct Vacuum
 	Relation	index;
 	BufferAccessStrategy strategy;
 	HnswSupport support;
+	HnswStore  *store;
 	HnswRowFilter filter;
 	HnswNodeSet deleted;		/* nodes without rows */
-	HnswNode	highest;		/* of the living nodes */
-	int			highest_level;
 	MemoryContext page_context; /* reset after each page */
 } Vacuum;
 
@@ -62,11 +61,6 @@ RemoveRowsOfPage(Vacuum *vacuum, Buffer buffer)
 			continue;
 		if (!HnswFilterRows(vacuum->index, buffer, offset, &vacuum->filter))
 			HnswNodeSetAdd(&vacuum->deleted, NodeName(buffer, offset, node));
-		else if (node->level > vacuum->highest_level)
-		{
-			vacuum->highest = NodeName(buffer, offset, node);
-			vacuum->highest_level = node->level;
-		}
 	}
 }
 
@@ -94,16 +88,28 @@ WaitForInserts(Relation index)
 	UnlockPage(index, HNSW_UPDATE_LOCK, ExclusiveLock);
 }
 
+/* Another entry point, which leads to whatever the deleted one does. */
 static void
 RepairEntry(const Vacuum *vacuum)
 {
-	HnswMeta	meta;
+	HnswStore  *store = vacuum->store;
+	MemoryContext old = MemoryContextSwitchTo(vacuum->page_context);
 
 	LockPage(vacuum->index, HNSW_UPDATE_LOCK, ExclusiveLock);
-	HnswReadMeta(vacuum->index, &meta);
-	if (meta.entry != HNSW_NO_NODE && HnswNodeSetHas(&vacuum->deleted, meta.entry))
-		HnswWriteEntry(vacuum->index, vacuum->highest, Max(vacuum->highest_level, 0), false);
+	HnswPageStoreReset(store);
+	if (store->entry != HNSW_NO_NODE && HnswNodeSetHas(&vacuum->deleted, store->entry))
+	{
+		int			level;
+		HnswNode	successor = GraphFindSuccessor(store, &level);
+
+		if (successor != HNSW_NO_NODE)
+			GraphSucceedEntry(store, successor, level);
+		HnswWriteEntry(vacuum->index, successor, level, false);
+	}
 	UnlockPage(vacuum->index, HNSW_UPDATE_LOCK, ExclusiveLock);
+	HnswPageStoreReset(store);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(vacuum->page_context);
 }
 
 typedef struct PageNode
@@ -134,7 +140,7 @@ ListNodes(const Vacuum *vacuum, BlockNumber block, PageNode *list)
 }
 
 static void
-RepairPage(const Vacuum *vacuum, HnswStore *store, BlockNumber block)
+RepairPage(const Vacuum *vacuum, BlockNumber block)
 {
 	PageNode	list[MaxIndexTuplesPerPage];
 	int			count = ListNodes(vacuum, block, list);
@@ -143,22 +149,63 @@ RepairPage(const Vacuum *vacuum, HnswStore *store, BlockNumber block)
 	{
 		RagVacuumDelay();
 		for (int level = list[i].level; level >= 0; level--)
-			GraphRepair(store, list[i].node, level, &vacuum->deleted);
+			GraphRepair(vacuum->store, list[i].node, level, &vacuum->deleted);
 		MemoryContextReset(CurrentMemoryContext);
 	}
-	HnswPageStoreReset(store);
+	HnswPageStoreReset(vacuum->store);
 }
 
 static void
 RepairLinks(const Vacuum *vacuum, BlockNumber blocks)
 {
-	HnswStore  *store = HnswPageStore(vacuum->index, &vacuum->support, HNSW_TO_CHANGE, CurrentMemoryContext);
 	MemoryContext old = MemoryContextSwitchTo(vacuum->page_context);
 
 	for (BlockNumber block = HNSW_META_BLOCK + 1; block < blocks; block++)
-		RepairPage(vacuum, store, block);
+		RepairPage(vacuum, block);
 	MemoryContextSwitchTo(old);
-	HnswAttachPages(vacuum->index, store);
+}
+
+/* The living nodes of a page; their number. */
+static int
+ListLiving(const Vacuum *vacuum, BlockNumber block, HnswNode *list)
+{
+	Buffer		buffer = LockBlock(vacuum, block, BUFFER_LOCK_SHARE);
+	Page		page = BufferGetPage(buffer);
+	int			count = 0;
+
+	for (OffsetNumber offset = FirstOffsetNumber; offset <= PageGetMaxOffsetNumber(page); offset++)
+	{
+		const HnswNodeTuple *node = HnswPageNodeAt(page, offset);
+
+		if (node != NULL && HnswNodeHasRows(node))
+			list[count++] = NodeName(buffer, offset, node);
+	}
+	UnlockReleaseBuffer(buffer);
+	return count;
+}
+
+/* Every living node is to be reached, as far as maintenance_work_mem holds the set of nodes. */
+static void
+AttachNodes(const Vacuum *vacuum, BlockNumber blocks)
+{
+	HnswReach	reach = {.limit = (Size) maintenance_work_mem * 1024};
+	HnswNode	list[MaxIndexTuplesPerPage];
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "hnsw reach", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(vacuum->page_context);
+
+	HnswPageStoreReset(vacuum->store);
+	GraphReach(vacuum->store, &reach, context);
+	for (BlockNumber block = HNSW_META_BLOCK + 1; block < blocks && reach.complete; block++)
+	{
+		int			count = ListLiving(vacuum, block, list);
+
+		for (int i = 0; i < count; i++)
+			GraphAttach(vacuum->store, &reach, list[i]);
+		HnswPageStoreReset(vacuum->store);
+		MemoryContextReset(vacuum->page_context);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
 }
 
 /* ---- third pass: nodes ---- */
@@ -250,8 +297,6 @@ hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 	old = MemoryContextSwitchTo(context);
 	stats->num_index_tuples = 0;
 	vacuum.filter = (HnswRowFilter) {callback, state, &stats->tuples_removed, &stats->num_index_tuples};
-	vacuum.highest = HNSW_NO_NODE;
-	vacuum.highest_level = -1;
 	HnswInitSupport(&vacuum.support, info->index);
 	HnswNodeSetInit(&vacuum.deleted, context);
 	vacuum.page_context = AllocSetContextCreate(context, "hnsw vacuum page", ALLOCSET_DEFAULT_SIZES);
@@ -260,10 +305,12 @@ hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 	if (vacuum.deleted.count > 0)
 	{
 		WaitForInserts(info->index);
+		vacuum.store = HnswPageStore(info->index, &vacuum.support, HNSW_TO_CHANGE, context);
 		RepairEntry(&vacuum);
 		/* a page that has come meanwhile may link to a node that had rows at that time */
 		blocks = RelationGetNumberOfBlocks(info->index);
 		RepairLinks(&vacuum, blocks);
+		AttachNodes(&vacuum, blocks);
 		DeleteNodes(&vacuum, blocks);
 	}
 	MemoryContextSwitchTo(old);
