@@ -377,7 +377,7 @@ CheckEntry(Check *check)
 	const CheckedNode *entry = FindNode(check, check->meta.entry);
 
 	if (check->meta.entry != HNSW_NO_NODE &&
-		(entry == NULL || entry->deleted || entry->level != check->meta.entry_level))
+		(entry == NULL || entry->deleted || entry->level < check->meta.entry_level))
 		report(check, HNSW_META_BLOCK, InvalidOffsetNumber,
 			   "entry point (%u,%u) on level %d is not a node of that level",
 			   HnswRefBlock(check->meta.entry), HnswRefOffset(check->meta.entry),
@@ -415,15 +415,9 @@ CheckReachability(Check *check)
 	for (int64 i = 0; i < check->count; i++)
 	{
 		const CheckedNode *node = &check->nodes[i];
-		bool		reached = HnswNodeSetHas(&reach.set, node->node);
 
-		if (!node->live || (reached && node->level <= check->meta.entry_level) ||
-			!HasVisibleRow(check, node->node))
-			continue;
-		if (!reached)
+		if (node->live && !HnswNodeSetHas(&reach.set, node->node) && HasVisibleRow(check, node->node))
 			Report(check, node->node, "no path of firm links leads to the node");
-		else
-			Report(check, node->node, "node is on level %d, above the entry point", node->level);
 	}
 }
 
