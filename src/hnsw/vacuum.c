@@ -17,6 +17,15 @@
 
 #include "hnsw/pages.h"
 
+/* Nodes in the order of their pages. */
+typedef struct NodeList
+{
+	HnswNode   *nodes;
+	int64		count;
+	int64		room;
+	bool		complete;		/* false: maintenance_work_mem does not hold all */
+} NodeList;
+
 typedef struct Vacuum
 {
 	Relation	index;
@@ -25,6 +34,7 @@ typedef struct Vacuum
 	HnswStore  *store;
 	HnswRowFilter filter;
 	HnswNodeSet deleted;		/* nodes without rows */
+	NodeList	staying;		/* the others */
 	MemoryContext page_context; /* reset after each page */
 } Vacuum;
 
@@ -140,7 +150,25 @@ ListNodes(const Vacuum *vacuum, BlockNumber block, PageNode *list)
 }
 
 static void
-RepairPage(const Vacuum *vacuum, BlockNumber block)
+AddStaying(NodeList *list, HnswNode node)
+{
+	if (list->count == list->room && list->complete)
+	{
+		Size		size = (Size) list->room * 2 * sizeof(HnswNode);
+
+		list->complete = size <= (Size) maintenance_work_mem * 1024 / 2;
+		if (list->complete)
+		{
+			list->nodes = repalloc_huge(list->nodes, size);
+			list->room *= 2;
+		}
+	}
+	if (list->complete)
+		list->nodes[list->count++] = node;
+}
+
+static void
+RepairPage(Vacuum *vacuum, BlockNumber block)
 {
 	PageNode	list[MaxIndexTuplesPerPage];
 	int			count = ListNodes(vacuum, block, list);
@@ -148,6 +176,7 @@ RepairPage(const Vacuum *vacuum, BlockNumber block)
 	for (int i = 0; i < count; i++)
 	{
 		RagVacuumDelay();
+		AddStaying(&vacuum->staying, list[i].node);
 		for (int level = list[i].level; level >= 0; level--)
 			GraphRepair(vacuum->store, list[i].node, level, &vacuum->deleted);
 		MemoryContextReset(CurrentMemoryContext);
@@ -156,7 +185,7 @@ RepairPage(const Vacuum *vacuum, BlockNumber block)
 }
 
 static void
-RepairLinks(const Vacuum *vacuum, BlockNumber blocks)
+RepairLinks(Vacuum *vacuum, BlockNumber blocks)
 {
 	MemoryContext old = MemoryContextSwitchTo(vacuum->page_context);
 
@@ -165,42 +194,26 @@ RepairLinks(const Vacuum *vacuum, BlockNumber blocks)
 	MemoryContextSwitchTo(old);
 }
 
-/* The living nodes of a page; their number. */
-static int
-ListLiving(const Vacuum *vacuum, BlockNumber block, HnswNode *list)
-{
-	Buffer		buffer = LockBlock(vacuum, block, BUFFER_LOCK_SHARE);
-	Page		page = BufferGetPage(buffer);
-	int			count = 0;
-
-	for (OffsetNumber offset = FirstOffsetNumber; offset <= PageGetMaxOffsetNumber(page); offset++)
-	{
-		const HnswNodeTuple *node = HnswPageNodeAt(page, offset);
-
-		if (node != NULL && HnswNodeHasRows(node))
-			list[count++] = NodeName(buffer, offset, node);
-	}
-	UnlockReleaseBuffer(buffer);
-	return count;
-}
-
-/* Every living node is to be reached, as far as maintenance_work_mem holds the set of nodes. */
+/* Every node that was there before is to be reached, as far as maintenance_work_mem tells. */
 static void
-AttachNodes(const Vacuum *vacuum, BlockNumber blocks)
+AttachNodes(const Vacuum *vacuum)
 {
-	HnswReach	reach = {.limit = (Size) maintenance_work_mem * 1024};
-	HnswNode	list[MaxIndexTuplesPerPage];
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "hnsw reach", ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(vacuum->page_context);
+	HnswReach	reach = {.limit = (Size) maintenance_work_mem * 1024 / 2};
+	MemoryContext context;
+	MemoryContext old;
 
+	if (!vacuum->staying.complete)
+		return;
+	context = AllocSetContextCreate(CurrentMemoryContext, "hnsw reach", ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(vacuum->page_context);
 	HnswPageStoreReset(vacuum->store);
 	GraphReach(vacuum->store, &reach, context);
-	for (BlockNumber block = HNSW_META_BLOCK + 1; block < blocks && reach.complete; block++)
+	for (int64 i = 0; i < vacuum->staying.count && reach.complete; i++)
 	{
-		int			count = ListLiving(vacuum, block, list);
-
-		for (int i = 0; i < count; i++)
-			GraphAttach(vacuum->store, &reach, list[i]);
+		CHECK_FOR_INTERRUPTS();
+		if (HnswNodeSetHas(&reach.set, vacuum->staying.nodes[i]))
+			continue;
+		GraphAttach(vacuum->store, &reach, vacuum->staying.nodes[i]);
 		HnswPageStoreReset(vacuum->store);
 		MemoryContextReset(vacuum->page_context);
 	}
@@ -299,6 +312,8 @@ hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 	vacuum.filter = (HnswRowFilter) {callback, state, &stats->tuples_removed, &stats->num_index_tuples};
 	HnswInitSupport(&vacuum.support, info->index);
 	HnswNodeSetInit(&vacuum.deleted, context);
+	vacuum.staying = (NodeList) {.room = 1024, .complete = true};
+	vacuum.staying.nodes = palloc(vacuum.staying.room * sizeof(HnswNode));
 	vacuum.page_context = AllocSetContextCreate(context, "hnsw vacuum page", ALLOCSET_DEFAULT_SIZES);
 
 	RemoveRows(&vacuum, blocks);
@@ -310,7 +325,7 @@ hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 		/* a page that has come meanwhile may link to a node that had rows at that time */
 		blocks = RelationGetNumberOfBlocks(info->index);
 		RepairLinks(&vacuum, blocks);
-		AttachNodes(&vacuum, blocks);
+		AttachNodes(&vacuum);
 		DeleteNodes(&vacuum, blocks);
 	}
 	MemoryContextSwitchTo(old);
