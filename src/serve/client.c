@@ -3,9 +3,12 @@
  */
 #include "postgres.h"
 
+#include <sched.h>
+
 #include "lib/ilist.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "portability/instr_time.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "utils/memutils.h"
@@ -21,6 +24,9 @@
 /* A worker that has ended is started again after a second. */
 #define WORKER_PATIENCE_MS 10000
 
+/* How long to look for an answer before sleeping. */
+#define LOOK_US 50
+
 struct ClientSession
 {
 	dlist_node	node;			/* in open_sessions */
@@ -32,6 +38,7 @@ struct ClientSession
 	uint32		last_number;
 	uint32		open_count;
 	bool		in_frame;		/* a frame was written or read in part */
+	bool		looked;			/* for an answer that comes at once */
 	bool		tries;			/* of ClientTryOpen */
 	bool		lost;			/* and nothing more will come */
 	protocol_writer writer;
@@ -188,6 +195,28 @@ ClientCheckWorker(ClientSession *session)
 	return !session->lost;
 }
 
+/*
+ * Looks for a moment, once for each session: what needs no model is answered within the time that it
+ * takes to be woken from sleep.
+ */
+static void
+ClientLook(ClientSession *session)
+{
+	const volatile sig_atomic_t *is_set = &MyLatch->is_set;
+	instr_time	begun;
+	instr_time	now;
+
+	session->looked = true;
+	INSTR_TIME_SET_CURRENT(begun);
+	do
+	{
+		/* worker and engine may need this very processor */
+		sched_yield();
+		INSTR_TIME_SET_CURRENT(now);
+		INSTR_TIME_SUBTRACT(now, begun);
+	} while (!*is_set && INSTR_TIME_GET_MICROSEC(now) < LOOK_US);
+}
+
 /* Sleeps until the worker, an interrupt or the end of patience. */
 static void
 ClientWait(ClientSession *session)
@@ -200,6 +229,8 @@ ClientWait(ClientSession *session)
 	SpinLockAcquire(&channels->mutex);
 	running = channels->worker != NULL;
 	SpinLockRelease(&channels->mutex);
+	if (!session->looked)
+		ClientLook(session);
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (running ? 0 : WL_TIMEOUT),
 					 running ? -1L : 1000L, wait_event);
 	ResetLatch(MyLatch);
