@@ -433,14 +433,15 @@ plan_drafts(step *st, int generating, bool prompts)
 		st->draft_left = 0;
 	if (generating == 0 || st->draft_left == 0)
 		return;
-	for (int i = 0; i <= SPECULATE_ROWS; i++)
+	for (int i = SPECULATE_ROWS; i >= 0; i--)
 	{
 		plan->time[i] = pace_estimate(&m->pace, generating + i);
-		if (i > 0 && plan->time[i] < plan->time[i - 1])
-			plan->time[i] = plan->time[i - 1];
-		if (room >= 0 && i <= st->draft_left && plan->time[i] - plan->time[0] > room)
-			st->draft_left = i - 1;
+		/* others on the machine can make a step longer, but not shorter: the shorter time is right */
+		if (i < SPECULATE_ROWS && plan->time[i] > plan->time[i + 1])
+			plan->time[i] = plan->time[i + 1];
 	}
+	while (room >= 0 && st->draft_left > 0 && plan->time[st->draft_left] - plan->time[0] > room)
+		st->draft_left--;
 }
 
 bool
