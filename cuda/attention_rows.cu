@@ -122,7 +122,7 @@ struct all_groups
 };
 
 /* The groups of a block merged: sums of head h's elements to out, or to this part's place. */
-template <int LANES, int G>
+template <typename T, int LANES, int G>
 static __device__ __forceinline__ void
 merge_groups(const attention_rows_args &a, const key_range &k, const running<G> &state, int first_head,
 			 all_groups<LANES, G> &all)
@@ -168,8 +168,8 @@ merge_groups(const attention_rows_args &a, const key_range &k, const running<G> 
 			x += all.out[(g * groups + i) * width + e] * factor;
 		}
 		if (k.parts == 1)
-			a.all.out[((size_t) k.row * (size_t) a.all.heads + (size_t) head) *
-					  (size_t) a.all.head_size + (size_t) e] = to_half(x / total);
+			store_as((T *) a.all.out + ((size_t) k.row * (size_t) a.all.heads + (size_t) head) *
+					 (size_t) a.all.head_size + (size_t) e, x / total);
 		else
 		{
 			float	   *place = a.partial + (((size_t) blockIdx.x * (size_t) a.all.heads +
@@ -187,7 +187,7 @@ merge_groups(const attention_rows_args &a, const key_range &k, const running<G> 
 }
 
 /* Grid: rows, kv heads times stretches of G query heads, parts. */
-template <typename KV, int LANES, int G>
+template <typename T, typename KV, int LANES, int G>
 static __global__ void __launch_bounds__(ROWS_THREADS, 1)
 attention_rows_kernel(attention_rows_args a)
 {
@@ -213,7 +213,7 @@ attention_rows_kernel(attention_rows_args a)
 		bool		exists = first_head + g < (kv_head + 1) * per_kv;
 		int			head = exists ? first_head + g : first_head;
 
-		load_chunk(a.all.qkv + (size_t) k.row * (size_t) ((a.all.heads + 2 * a.all.kv_heads) *
+		load_chunk((const T *) a.all.qkv + (size_t) k.row * (size_t) ((a.all.heads + 2 * a.all.kv_heads) *
 														  a.all.head_size) +
 				   (size_t) (head * a.all.head_size + e), left, aligned, q[g]);
 		state.max[g] = NO_SCORE;
@@ -247,10 +247,11 @@ attention_rows_kernel(attention_rows_args a)
 			take_key<LANES, G>(state, q, keys[u], values[u],
 							   first + u * groups + (int) threadIdx.x / LANES < k.end);
 	}
-	merge_groups<LANES, G>(a, k, state, first_head, *all);
+	merge_groups<T, LANES, G>(a, k, state, first_head, *all);
 }
 
 /* Grid: rows, heads. Parts that a row does not have are not read. */
+template <typename T>
 static __global__ void __launch_bounds__(ROWS_THREADS, 1)
 attention_merge_kernel(attention_rows_args a)
 {
@@ -273,12 +274,12 @@ attention_merge_kernel(attention_rows_args a)
 
 		for (int p = 0; p < k.parts; p++)
 			x += parts[p * (size + 2) + e] * exp2f(parts[p * (size + 2) + size] - top);
-		a.all.out[((size_t) k.row * (size_t) a.all.heads + blockIdx.y) * (size_t) size + (size_t) e] =
-			to_half(x / total);
+		store_as((T *) a.all.out + ((size_t) k.row * (size_t) a.all.heads + blockIdx.y) * (size_t) size +
+				 (size_t) e, x / total);
 	}
 }
 
-template <typename KV, int LANES, int G>
+template <typename T, typename KV, int LANES, int G>
 static void
 launch_rows(const attention_rows_args *a, cudaStream_t stream)
 {
@@ -286,35 +287,46 @@ launch_rows(const attention_rows_args *a, cudaStream_t stream)
 	dim3		grid((unsigned) a->count, (unsigned) (a->all.kv_heads * stretches),
 					 a->partial != NULL ? ATTENTION_SPLITS : 1);
 
-	LAUNCH((attention_rows_kernel<KV, LANES, G>), grid, ROWS_THREADS, 0, stream, *a);
+	LAUNCH((attention_rows_kernel<T, KV, LANES, G>), grid, ROWS_THREADS, 0, stream, *a);
 }
 
-template <typename KV, int LANES>
+template <typename T, typename KV, int LANES>
 static void
 launch_heads(const attention_rows_args *a, cudaStream_t stream)
 {
 	int			per_kv = a->all.heads / a->all.kv_heads;
 
 	if (per_kv == 1)
-		launch_rows<KV, LANES, 1>(a, stream);
+		launch_rows<T, KV, LANES, 1>(a, stream);
 	else if (per_kv == 2)
-		launch_rows<KV, LANES, 2>(a, stream);
+		launch_rows<T, KV, LANES, 2>(a, stream);
 	else
-		launch_rows<KV, LANES, 4>(a, stream);
+		launch_rows<T, KV, LANES, 4>(a, stream);
 }
 
-template <typename KV>
+template <typename T, typename KV>
 static void
 launch_size(const attention_rows_args *a, cudaStream_t stream)
 {
 	if (a->all.head_size <= 32)
-		launch_heads<KV, 4>(a, stream);
+		launch_heads<T, KV, 4>(a, stream);
 	else if (a->all.head_size <= 64)
-		launch_heads<KV, 8>(a, stream);
+		launch_heads<T, KV, 8>(a, stream);
 	else if (a->all.head_size <= 128)
-		launch_heads<KV, 16>(a, stream);
+		launch_heads<T, KV, 16>(a, stream);
 	else
-		launch_heads<KV, 32>(a, stream);
+		launch_heads<T, KV, 32>(a, stream);
+}
+
+/* T: of queries and the output, KV: of the cache */
+template <typename T, typename KV>
+static void
+launch_all(const attention_rows_args *a, cudaStream_t stream)
+{
+	launch_size<T, KV>(a, stream);
+	if (a->partial != NULL)
+		LAUNCH((attention_merge_kernel<T>), dim3((unsigned) a->count, (unsigned) a->all.heads),
+			   ROWS_THREADS, 0, stream, *a);
 }
 
 extern "C" size_t
@@ -326,13 +338,16 @@ attention_rows_partial(int count, int heads, int head_size)
 extern "C" void
 attention_rows_launch(const attention_rows_args *args, cudaStream_t stream)
 {
+	bool		f32 = args->all.causal && args->all.cache.f32;
+
 	if (args->count == 0)
 		return;
-	if (args->all.causal && args->all.cache.f32)
-		launch_size<float>(args, stream);
+	if (args->all.bf16 && f32)
+		launch_all<bfloat16, float>(args, stream);
+	else if (args->all.bf16)
+		launch_all<bfloat16, bfloat16>(args, stream);
+	else if (f32)
+		launch_all<__half, float>(args, stream);
 	else
-		launch_size<__half>(args, stream);
-	if (args->partial != NULL)
-		LAUNCH((attention_merge_kernel), dim3((unsigned) args->count, (unsigned) args->all.heads),
-			   ROWS_THREADS, 0, stream, *args);
+		launch_all<__half, __half>(args, stream);
 }

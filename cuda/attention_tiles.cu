@@ -7,7 +7,7 @@
  * the left operand of P V. Keys and values come through the block table (causal: a prompt's chunk,
  * cached prefix included) or from qkv (not causal: an encoder).
  *
- * Shared memory: two tiles of keys and two of values [64][SIZE], f16. A row has 16 bytes more than it
+ * Shared memory: two tiles of keys and two of values [64][SIZE], 16 bits. A row has 16 bytes more than it
  * needs, an odd number of 16 bytes in all: ldmatrix then meets no bank twice. The queries pass
  * through the second tile of values into registers.
  */
@@ -32,15 +32,17 @@ shared_bytes(int size)
 }
 
 /* Row 0 of the block's queries and the way from row to row. */
-static __device__ __forceinline__ const __half *
+template <typename T>
+static __device__ __forceinline__ const T *
 query_row(const attention_launch_args &a, const attention_tile &tile, int row, int head)
 {
-	return a.qkv + (size_t) (tile.first + row) *
+	return (const T *) a.qkv + (size_t) (tile.first + row) *
 		(size_t) ((a.heads + 2 * a.kv_heads) * a.head_size) + (size_t) (head * a.head_size);
 }
 
 /* Key `key`; its value is *to_value elements further on. */
-static __device__ __forceinline__ const __half *
+template <typename T>
+static __device__ __forceinline__ const T *
 key_row(const attention_launch_args &a, int sequence, int kv_head, int key, size_t *to_value)
 {
 	size_t		size = (size_t) a.head_size;
@@ -54,18 +56,18 @@ key_row(const attention_launch_args &a, int sequence, int kv_head, int key, size
 			(size_t) a.cache.block_size + (size_t) (key % a.cache.block_size);
 
 		*to_value = (size_t) a.cache.block_size * size;
-		return (const __half *) a.cache.data + at * size;
+		return (const T *) a.cache.data + at * size;
 	}
 	*to_value = (size_t) a.kv_heads * size;
-	return a.qkv + ((size_t) (a.step.start[sequence] + key) *
-					(size_t) (a.heads + 2 * a.kv_heads) + (size_t) (a.heads + kv_head)) * size;
+	return (const T *) a.qkv + ((size_t) (a.step.start[sequence] + key) *
+								(size_t) (a.heads + 2 * a.kv_heads) + (size_t) (a.heads + kv_head)) * size;
 }
 
 /* Asks for keys [first, first + TILE_KEYS) and their values; zeros stand for what there is not. */
-template <int SIZE>
+template <typename T, int SIZE>
 static __device__ __forceinline__ void
 fetch_keys(const attention_launch_args &a, const attention_tile &tile, int kv_head, int first,
-		   __half *keys, __half *values)
+		   T *keys, T *values)
 {
 	constexpr int chunks = SIZE / CHUNK;
 
@@ -75,8 +77,8 @@ fetch_keys(const attention_launch_args &a, const attention_tile &tile, int kv_he
 		int			e = n % chunks * CHUNK;
 		bool		present = first + row < tile.keys && e < a.head_size;
 		size_t		to_value;
-		const __half *from = key_row(a, tile.sequence, kv_head, present ? first + row : 0,
-									 &to_value) + (present ? e : 0);
+		const T    *from = key_row<T>(a, tile.sequence, kv_head, present ? first + row : 0,
+									  &to_value) + (present ? e : 0);
 
 		copy_async(keys + row * row_stride(SIZE) + e, from, present);
 		copy_async(values + row * row_stride(SIZE) + e, from + to_value, present);
@@ -84,9 +86,9 @@ fetch_keys(const attention_launch_args &a, const attention_tile &tile, int kv_he
 	copy_commit();
 }
 
-template <int SIZE>
+template <typename T, int SIZE>
 static __device__ __forceinline__ void
-fetch_queries(const attention_launch_args &a, const attention_tile &tile, int head, __half *queries)
+fetch_queries(const attention_launch_args &a, const attention_tile &tile, int head, T *queries)
 {
 	constexpr int chunks = SIZE / CHUNK;
 
@@ -97,7 +99,7 @@ fetch_queries(const attention_launch_args &a, const attention_tile &tile, int he
 		bool		present = row < tile.rows && e < a.head_size;
 
 		copy_async(queries + row * row_stride(SIZE) + e,
-				   query_row(a, tile, present ? row : 0, head) + (present ? e : 0), present);
+				   query_row<T>(a, tile, present ? row : 0, head) + (present ? e : 0), present);
 	}
 	copy_commit();
 }
@@ -114,9 +116,9 @@ struct tile_state
 };
 
 /* scores [16, TILE_KEYS] = q K^T, in units of log 2; no score where a row does not see a key */
-template <int SIZE>
+template <typename T, int SIZE>
 static __device__ __forceinline__ void
-score_keys(const tile_state<SIZE> &state, const __half *keys, int first, float factor,
+score_keys(const tile_state<SIZE> &state, const T *keys, int first, float factor,
 		   float scores[TILE_KEYS / 8][4])
 {
 	int			lane = (int) threadIdx.x % WARP;
@@ -134,8 +136,8 @@ score_keys(const tile_state<SIZE> &state, const __half *keys, int first, float f
 
 			load_matrices(b, keys + (n * 8 + lane / 16 * 8 + lane % 8) * row_stride(SIZE) +
 						  k * 16 + lane / 8 % 2 * 8);
-			multiply_matrices(scores[n], state.q[k], b[0], b[1]);
-			multiply_matrices(scores[n + 1], state.q[k], b[2], b[3]);
+			multiply_matrices<T>(scores[n], state.q[k], b[0], b[1]);
+			multiply_matrices<T>(scores[n + 1], state.q[k], b[2], b[3]);
 		}
 	}
 #pragma unroll
@@ -190,9 +192,9 @@ weigh_keys(tile_state<SIZE> &state, float scores[TILE_KEYS / 8][4])
 }
 
 /* out [16, SIZE] += weights . values */
-template <int SIZE>
+template <typename T, int SIZE>
 static __device__ __forceinline__ void
-add_values(tile_state<SIZE> &state, const float weights[TILE_KEYS / 8][4], const __half *values)
+add_values(tile_state<SIZE> &state, const float weights[TILE_KEYS / 8][4], const T *values)
 {
 	int			lane = (int) threadIdx.x % WARP;
 
@@ -201,10 +203,10 @@ add_values(tile_state<SIZE> &state, const float weights[TILE_KEYS / 8][4], const
 	{
 		unsigned	a[4];
 
-		a[0] = pack_halves(weights[2 * k][0], weights[2 * k][1]);
-		a[1] = pack_halves(weights[2 * k][2], weights[2 * k][3]);
-		a[2] = pack_halves(weights[2 * k + 1][0], weights[2 * k + 1][1]);
-		a[3] = pack_halves(weights[2 * k + 1][2], weights[2 * k + 1][3]);
+		a[0] = pack_pair<T>(weights[2 * k][0], weights[2 * k][1]);
+		a[1] = pack_pair<T>(weights[2 * k][2], weights[2 * k][3]);
+		a[2] = pack_pair<T>(weights[2 * k + 1][0], weights[2 * k + 1][1]);
+		a[3] = pack_pair<T>(weights[2 * k + 1][2], weights[2 * k + 1][3]);
 #pragma unroll
 		for (int n = 0; n < SIZE / 8; n += 2)
 		{
@@ -212,15 +214,15 @@ add_values(tile_state<SIZE> &state, const float weights[TILE_KEYS / 8][4], const
 
 			load_matrices_transposed(b, values + (k * 16 + lane % 16) * row_stride(SIZE) +
 									 n * 8 + lane / 16 * 8);
-			multiply_matrices(state.out[n], a, b[0], b[1]);
-			multiply_matrices(state.out[n + 1], a, b[2], b[3]);
+			multiply_matrices<T>(state.out[n], a, b[0], b[1]);
+			multiply_matrices<T>(state.out[n + 1], a, b[2], b[3]);
 		}
 	}
 }
 
-template <int SIZE>
+template <typename T, int SIZE>
 static __device__ __forceinline__ void
-begin_tile(const attention_launch_args &a, const attention_tile &tile, const __half *queries,
+begin_tile(const attention_launch_args &a, const attention_tile &tile, const T *queries,
 		   tile_state<SIZE> &state)
 {
 	int			warp = (int) threadIdx.x / WARP;
@@ -246,7 +248,7 @@ begin_tile(const attention_launch_args &a, const attention_tile &tile, const __h
 	}
 }
 
-template <int SIZE>
+template <typename T, int SIZE>
 static __device__ __forceinline__ void
 end_tile(const attention_launch_args &a, const attention_tile &tile, int head,
 		 tile_state<SIZE> &state)
@@ -259,7 +261,7 @@ end_tile(const attention_launch_args &a, const attention_tile &tile, int head,
 	{
 		int			row = warp * 16 + half * 8 + lane / 4;
 		float		sum = state.sum[half];
-		__half	   *to = a.out + ((size_t) (tile.first + row) * (size_t) a.heads + (size_t) head) *
+		T		   *to = (T *) a.out + ((size_t) (tile.first + row) * (size_t) a.heads + (size_t) head) *
 			(size_t) a.head_size;
 
 		sum += __shfl_xor_sync(ALL_LANES, sum, 1);
@@ -270,14 +272,14 @@ end_tile(const attention_launch_args &a, const attention_tile &tile, int head,
 			int			e = n * 8 + lane % 4 * 2;
 
 			if (row < tile.rows && e < a.head_size)
-				*(unsigned *) (to + e) = pack_halves(state.out[n][2 * half] / sum,
+				*(unsigned *) (to + e) = pack_pair<T>(state.out[n][2 * half] / sum,
 													 state.out[n][2 * half + 1] / sum);
 		}
 	}
 }
 
 /* Grid: tiles, query heads. */
-template <int SIZE>
+template <typename T, int SIZE>
 static __global__ void __launch_bounds__(TILE_THREADS, 1)
 attention_tiles_kernel(attention_launch_args a, const attention_tile *tiles)
 {
@@ -286,17 +288,17 @@ attention_tiles_kernel(attention_launch_args a, const attention_tile *tiles)
 	attention_tile tile = tiles[blockIdx.x];
 	int			head = (int) blockIdx.y;
 	int			kv_head = head / (a.heads / a.kv_heads);
-	__half	   *keys = (__half *) shared;
-	__half	   *values = keys + 2 * plane;
-	__half	   *queries = values + plane;
+	T		   *keys = (T *) shared;
+	T		   *values = keys + 2 * plane;
+	T		   *queries = values + plane;
 	tile_state<SIZE> state;
 
 	static_assert(ATTENTION_TILE <= TILE_KEYS, "the queries fit into a tile of values");
-	fetch_queries<SIZE>(a, tile, head, queries);
-	fetch_keys<SIZE>(a, tile, kv_head, 0, keys, values);
+	fetch_queries<T, SIZE>(a, tile, head, queries);
+	fetch_keys<T, SIZE>(a, tile, kv_head, 0, keys, values);
 	copy_wait<1>();
 	__syncthreads();
-	begin_tile<SIZE>(a, tile, queries, state);
+	begin_tile<T, SIZE>(a, tile, queries, state);
 	__syncthreads();
 	for (int first = 0, now = 0; first < tile.keys; first += TILE_KEYS, now ^= 1)
 	{
@@ -304,62 +306,73 @@ attention_tiles_kernel(attention_launch_args a, const attention_tile *tiles)
 
 		if (first + TILE_KEYS < tile.keys)
 		{
-			fetch_keys<SIZE>(a, tile, kv_head, first + TILE_KEYS, keys + (now ^ 1) * plane,
+			fetch_keys<T, SIZE>(a, tile, kv_head, first + TILE_KEYS, keys + (now ^ 1) * plane,
 							 values + (now ^ 1) * plane);
 			copy_wait<1>();
 		}
 		else
 			copy_wait<0>();
 		__syncthreads();
-		score_keys<SIZE>(state, keys + now * plane, first, a.scale * LOG2_E, scores);
+		score_keys<T, SIZE>(state, keys + now * plane, first, a.scale * LOG2_E, scores);
 		weigh_keys<SIZE>(state, scores);
-		add_values<SIZE>(state, scores, values + now * plane);
+		add_values<T, SIZE>(state, scores, values + now * plane);
 		/* the next turn overwrites what this one has read */
 		__syncthreads();
 	}
-	end_tile<SIZE>(a, tile, head, state);
+	end_tile<T, SIZE>(a, tile, head, state);
 }
 
-template <int SIZE>
+template <typename T, int SIZE>
 static void
 launch_tiles(const attention_tiles_args *args, cudaStream_t stream)
 {
-	LAUNCH((attention_tiles_kernel<SIZE>), dim3((unsigned) args->count, (unsigned) args->all.heads),
+	LAUNCH((attention_tiles_kernel<T, SIZE>), dim3((unsigned) args->count, (unsigned) args->all.heads),
 		   TILE_THREADS, shared_bytes(SIZE), stream, args->all, args->tiles);
+}
+
+template <typename T>
+static void
+launch_size(const attention_tiles_args *args, cudaStream_t stream)
+{
+	int			size = args->all.head_size;
+
+	if (size <= 32)
+		launch_tiles<T, 32>(args, stream);
+	else if (size <= 64)
+		launch_tiles<T, 64>(args, stream);
+	else if (size <= 80)
+		launch_tiles<T, 80>(args, stream);
+	else if (size <= 96)
+		launch_tiles<T, 96>(args, stream);
+	else
+		launch_tiles<T, 128>(args, stream);
 }
 
 extern "C" void
 attention_tiles_launch(const attention_tiles_args *args, cudaStream_t stream)
 {
-	int			size = args->all.head_size;
-
 	if (args->count == 0)
 		return;
-	if (size <= 32)
-		launch_tiles<32>(args, stream);
-	else if (size <= 64)
-		launch_tiles<64>(args, stream);
-	else if (size <= 80)
-		launch_tiles<80>(args, stream);
-	else if (size <= 96)
-		launch_tiles<96>(args, stream);
+	if (args->all.bf16)
+		launch_size<bfloat16>(args, stream);
 	else
-		launch_tiles<128>(args, stream);
+		launch_size<__half>(args, stream);
 }
 
-template <int SIZE>
+template <typename T, int SIZE>
 static cudaError_t
 allow_shared()
 {
-	return cudaFuncSetAttribute(attention_tiles_kernel<SIZE>,
+	return cudaFuncSetAttribute(attention_tiles_kernel<T, SIZE>,
 								cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes(SIZE));
 }
 
-extern "C" cudaError_t
-attention_tiles_prepare(void)
+template <typename T>
+static cudaError_t
+prepare()
 {
-	cudaError_t codes[] = {allow_shared<32>(), allow_shared<64>(), allow_shared<80>(),
-		allow_shared<96>(), allow_shared<128>()};
+	cudaError_t codes[] = {allow_shared<T, 32>(), allow_shared<T, 64>(), allow_shared<T, 80>(),
+		allow_shared<T, 96>(), allow_shared<T, 128>()};
 
 	for (cudaError_t code : codes)
 	{
@@ -367,4 +380,12 @@ attention_tiles_prepare(void)
 			return code;
 	}
 	return cudaSuccess;
+}
+
+extern "C" cudaError_t
+attention_tiles_prepare(void)
+{
+	cudaError_t code = prepare<__half>();
+
+	return code == cudaSuccess ? prepare<bfloat16>() : code;
 }

@@ -1,14 +1,14 @@
 /*
- * dequantize.cu: stretches of a quantised matrix as f16 [rows, 32 * blocks], for the matrix
+ * dequantize.cu: stretches of a quantised matrix in 16 bits [rows, 32 * blocks], for the matrix
  * products of many rows. A thread unpacks a block.
  */
 #include "cuda/quant.cuh"
 
 #define DEQUANTIZE_THREADS 128
 
-template <tensor_type TYPE>
+template <typename T, tensor_type TYPE>
 static __global__ void __launch_bounds__(DEQUANTIZE_THREADS, 1)
-dequantize_kernel(__half *out, quant_matrix w, int first, int rows)
+dequantize_kernel(T *out, quant_matrix w, int first, int rows)
 {
 	size_t		number = (size_t) blockIdx.x * DEQUANTIZE_THREADS + threadIdx.x;
 	size_t		row = number / (size_t) w.blocks;
@@ -30,15 +30,25 @@ dequantize_kernel(__half *out, quant_matrix w, int first, int rows)
 	}
 }
 
-extern "C" void
-dequantize_launch(device_half *out, const quant_matrix *weight, int first, int rows,
-				  cudaStream_t stream)
+template <typename T>
+static void
+launch(T *out, const quant_matrix *weight, int first, int rows, cudaStream_t stream)
 {
 	size_t		blocks = (size_t) rows * (size_t) weight->blocks;
 	unsigned	grid = (unsigned) ((blocks + DEQUANTIZE_THREADS - 1) / DEQUANTIZE_THREADS);
 
 #define DEQUANTIZE(TYPE) \
-	LAUNCH((dequantize_kernel<TYPE>), grid, DEQUANTIZE_THREADS, 0, stream, out, *weight, first, rows)
+	LAUNCH((dequantize_kernel<T, TYPE>), grid, DEQUANTIZE_THREADS, 0, stream, out, *weight, first, rows)
 	QUANT_SWITCH(weight->type, DEQUANTIZE)
 #undef DEQUANTIZE
+}
+
+extern "C" void
+dequantize_launch(device_half *out, const quant_matrix *weight, int first, int rows, bool bf16,
+				  cudaStream_t stream)
+{
+	if (bf16)
+		launch((bfloat16 *) out, weight, first, rows, stream);
+	else
+		launch(out, weight, first, rows, stream);
 }

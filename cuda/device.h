@@ -49,6 +49,7 @@ struct backend_weight
 	int			columns;
 	int			rows;
 	int			n_segments;
+	bool		bf16;			/* its floats, and the activations that it takes */
 	weight_segment segments[WEIGHT_PARTS];
 };
 
@@ -91,6 +92,7 @@ typedef struct command
 			const device_half *in;
 			void	   *out;
 			bool		out_f32;
+			bool		bf16;	/* in, and out unless it is f32 */
 			const float *bias;
 			backend_epilogue epilogue;
 		}			linear;
@@ -100,6 +102,7 @@ typedef struct command
 		{
 			device_half *out;
 			const device_half *in;
+			bool		bf16;
 			int			columns;
 		}			gate;
 		struct
@@ -223,7 +226,8 @@ extern engine_code gpu_upload(backend_device *d, void *to, const void *from, siz
 
 /* weight.c */
 extern backend_weight *gpu_weight_upload(backend_device *d, const model_tensor *const *parts,
-									 int count, backend_weight_use use, engine_error *error);
+									 int count, backend_weight_use use, backend_element activations,
+									 engine_error *error);
 extern void gpu_weight_free(backend_device *d, backend_weight *w);
 
 /* step.c */

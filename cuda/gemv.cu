@@ -1,5 +1,5 @@
 /*
- * gemv.cu: out = epilogue(in . weight^T + bias) for up to GEMV_ROWS rows and weights of f16.
+ * gemv.cu: out = epilogue(in . weight^T + bias) for up to GEMV_ROWS rows and weights of 16 bits.
  *
  * weight [outputs, columns], in [rows, columns]. Memory bounds it: a warp streams a row of the
  * weight, 16 bytes a lane, and keeps a sum for each row of the input, which stays in the caches.
@@ -8,14 +8,14 @@
 
 #define GEMV_THREADS 128
 
-template <int ROWS>
+template <typename T, int ROWS>
 static __global__ void __launch_bounds__(GEMV_THREADS, 1)
-gemv_kernel(const __half *weight, int outputs, int columns, const __half *in, product_end end)
+gemv_kernel(const T *weight, int outputs, int columns, const T *in, product_end end)
 {
 	int			o = (int) (blockIdx.x * (GEMV_THREADS / WARP) + threadIdx.x / WARP);
 	int			lane = (int) threadIdx.x % WARP;
 	bool		aligned = columns % CHUNK == 0;
-	const __half *row = weight + (size_t) o * (size_t) columns;
+	const T    *row = weight + (size_t) o * (size_t) columns;
 	float		sums[ROWS] = {0};
 
 	if (o >= outputs)
@@ -39,14 +39,16 @@ gemv_kernel(const __half *weight, int outputs, int columns, const __half *in, pr
 	store_sums<ROWS>(end, o, sums);
 }
 
-extern "C" void
-gemv_launch(const device_half *weight, int outputs, int columns, const device_half *in, int rows,
-			const product_end *end, cudaStream_t stream)
+template <typename T>
+static void
+launch(const device_half *weight, int outputs, int columns, const device_half *in, int rows,
+	   const product_end *end, cudaStream_t stream)
 {
 	unsigned	grid = (unsigned) ((outputs + GEMV_THREADS / WARP - 1) / (GEMV_THREADS / WARP));
 
 #define GEMV(ROWS) \
-	LAUNCH((gemv_kernel<ROWS>), grid, GEMV_THREADS, 0, stream, weight, outputs, columns, in, *end)
+	LAUNCH((gemv_kernel<T, ROWS>), grid, GEMV_THREADS, 0, stream, (const T *) weight, outputs, columns, \
+		   (const T *) in, *end)
 	switch (rows)
 	{
 		case 1: GEMV(1); break;
@@ -56,4 +58,14 @@ gemv_launch(const device_half *weight, int outputs, int columns, const device_ha
 		default: break;
 	}
 #undef GEMV
+}
+
+extern "C" void
+gemv_launch(const device_half *weight, int outputs, int columns, const device_half *in, int rows,
+			const product_end *end, cudaStream_t stream)
+{
+	if (end->bf16)
+		launch<bfloat16>(weight, outputs, columns, in, rows, end, stream);
+	else
+		launch<__half>(weight, outputs, columns, in, rows, end, stream);
 }

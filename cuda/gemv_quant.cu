@@ -11,8 +11,9 @@
 #define GEMV_THREADS 128
 
 /* One warp to a block of 32 columns. */
+template <typename T>
 static __global__ void __launch_bounds__(GEMV_THREADS, 1)
-quantize_kernel(quant_rows out, const __half *in, size_t blocks)
+quantize_kernel(quant_rows out, const T *in, size_t blocks)
 {
 	size_t		number = (size_t) blockIdx.x * (GEMV_THREADS / WARP) + threadIdx.x / WARP;
 	int			lane = (int) threadIdx.x % WARP;
@@ -24,7 +25,7 @@ quantize_kernel(quant_rows out, const __half *in, size_t blocks)
 
 	if (number >= blocks)
 		return;
-	x = __half2float(in[number * QUANT_BLOCK + (size_t) lane]);
+	x = to_float(in[number * QUANT_BLOCK + (size_t) lane]);
 	greatest = fabsf(x);
 #pragma unroll
 	for (int bits = WARP / 2; bits > 0; bits /= 2)
@@ -46,13 +47,16 @@ quantize_kernel(quant_rows out, const __half *in, size_t blocks)
 }
 
 extern "C" void
-quantize_launch(const quant_rows *out, const device_half *in, int rows, int columns,
+quantize_launch(const quant_rows *out, const device_half *in, int rows, int columns, bool bf16,
 				cudaStream_t stream)
 {
 	size_t		blocks = (size_t) rows * (size_t) (columns / QUANT_BLOCK);
 	unsigned	grid = (unsigned) ((blocks + GEMV_THREADS / WARP - 1) / (GEMV_THREADS / WARP));
 
-	LAUNCH((quantize_kernel), grid, GEMV_THREADS, 0, stream, *out, in, blocks);
+	if (bf16)
+		LAUNCH((quantize_kernel<bfloat16>), grid, GEMV_THREADS, 0, stream, *out, (const bfloat16 *) in, blocks);
+	else
+		LAUNCH((quantize_kernel<__half>), grid, GEMV_THREADS, 0, stream, *out, in, blocks);
 }
 
 /* The product of a block with block `number` of the input. */

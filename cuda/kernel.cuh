@@ -1,8 +1,8 @@
 /*
  * kernel.cuh: what all kernels use: conversions, vector loads, sums over a warp or a block.
  *
- * Elements of activations and cached keys and values are 16-bit floats (__half); sums are f32.
- * What is beyond the range of 16 bits becomes the greatest number, not infinity; NaN stays NaN.
+ * Elements of activations and cached keys and values are 16-bit floats (T: __half or bfloat16); sums are f32.
+ * What is beyond the range of __half becomes its greatest number, not infinity; NaN stays NaN.
  */
 #ifndef RAG_CUDA_KERNEL_CUH
 #define RAG_CUDA_KERNEL_CUH
@@ -45,6 +45,21 @@ to_half(float x)
 	return __float2half_rn(x > HALF_MAX ? HALF_MAX : x < -HALF_MAX ? -HALF_MAX : x);
 }
 
+/* The upper half of a float. Converted in integers: the instructions for it differ between architectures. */
+struct bfloat16
+{
+	unsigned short bits;
+};
+
+template <typename T> constexpr bool is_bfloat16 = false;
+template <> constexpr bool is_bfloat16<bfloat16> = true;
+
+static __device__ __forceinline__ float
+to_float(bfloat16 x)
+{
+	return __uint_as_float((unsigned) x.bits << 16);
+}
+
 static __device__ __forceinline__ void
 store_as(float *to, float x)
 {
@@ -57,52 +72,100 @@ store_as(__half *to, float x)
 	*to = to_half(x);
 }
 
-/* Two floats as a register of two halves, the first in the low bits. */
+/* To the nearest, ties to even. */
+static __device__ __forceinline__ void
+store_as(bfloat16 *to, float x)
+{
+	unsigned	bits = __float_as_uint(x);
+
+	bits = (bits & 0x7FFFFFFFu) > 0x7F800000u ? bits | 0x400000u : bits + 0x7FFFu + (bits >> 16 & 1u);
+	to->bits = (unsigned short) (bits >> 16);
+}
+
+template <typename T>
+static __device__ __forceinline__ T
+from_float(float x)
+{
+	T			y;
+
+	store_as(&y, x);
+	return y;
+}
+
 static __device__ __forceinline__ unsigned
-pack_halves(float low, float high)
+bits_of(__half x)
 {
-	return (unsigned) __half_as_ushort(to_half(low)) |
-		(unsigned) __half_as_ushort(to_half(high)) << 16;
+	return (unsigned) __half_as_ushort(x);
 }
 
-static __device__ __forceinline__ float
-low_half(unsigned packed)
+static __device__ __forceinline__ unsigned
+bits_of(bfloat16 x)
 {
-	return __half2float(__ushort_as_half((unsigned short) packed));
-}
-
-static __device__ __forceinline__ float
-high_half(unsigned packed)
-{
-	return __half2float(__ushort_as_half((unsigned short) (packed >> 16)));
+	return x.bits;
 }
 
 static __device__ __forceinline__ void
-unpack_chunk(uint4 packed, float out[CHUNK])
+from_bits(__half *to, unsigned bits)
 {
-	out[0] = low_half(packed.x);
-	out[1] = high_half(packed.x);
-	out[2] = low_half(packed.y);
-	out[3] = high_half(packed.y);
-	out[4] = low_half(packed.z);
-	out[5] = high_half(packed.z);
-	out[6] = low_half(packed.w);
-	out[7] = high_half(packed.w);
+	*to = __ushort_as_half((unsigned short) bits);
+}
+
+static __device__ __forceinline__ void
+from_bits(bfloat16 *to, unsigned bits)
+{
+	to->bits = (unsigned short) bits;
+}
+
+/* Two floats as a register of two elements, the first in the low bits. */
+template <typename T>
+static __device__ __forceinline__ unsigned
+pack_pair(float low, float high)
+{
+	return bits_of(from_float<T>(low)) | bits_of(from_float<T>(high)) << 16;
+}
+
+template <typename T>
+static __device__ __forceinline__ float
+low_of(unsigned packed)
+{
+	T			x;
+
+	from_bits(&x, packed & 0xFFFFu);
+	return to_float(x);
+}
+
+template <typename T>
+static __device__ __forceinline__ float
+high_of(unsigned packed)
+{
+	T			x;
+
+	from_bits(&x, packed >> 16);
+	return to_float(x);
 }
 
 /* Eight elements of a row from p on, of which `left` exist; aligned: p is at a multiple of 16 bytes
  * and all eight exist. */
+template <typename T>
 static __device__ __forceinline__ void
-load_chunk(const __half *p, int left, bool aligned, float out[CHUNK])
+load_chunk(const T *p, int left, bool aligned, float out[CHUNK])
 {
 	if (aligned)
 	{
-		unpack_chunk(*(const uint4 *) p, out);
+		uint4		packed = *(const uint4 *) p;
+		unsigned	pairs[CHUNK / 2] = {packed.x, packed.y, packed.z, packed.w};
+
+#pragma unroll
+		for (int i = 0; i < CHUNK / 2; i++)
+		{
+			out[2 * i] = low_of<T>(pairs[i]);
+			out[2 * i + 1] = high_of<T>(pairs[i]);
+		}
 		return;
 	}
 #pragma unroll
 	for (int i = 0; i < CHUNK; i++)
-		out[i] = i < left ? __half2float(p[i]) : 0.0f;
+		out[i] = i < left ? to_float(p[i]) : 0.0f;
 }
 
 static __device__ __forceinline__ void
@@ -122,24 +185,20 @@ load_chunk(const float *p, int left, bool aligned, float out[CHUNK])
 		out[i] = i < left ? p[i] : 0.0f;
 }
 
+template <typename T>
 static __device__ __forceinline__ void
-store_chunk(__half *p, int left, bool aligned, const float in[CHUNK])
+store_chunk(T *p, int left, bool aligned, const float in[CHUNK])
 {
 	if (aligned)
 	{
-		uint4		packed;
-
-		packed.x = pack_halves(in[0], in[1]);
-		packed.y = pack_halves(in[2], in[3]);
-		packed.z = pack_halves(in[4], in[5]);
-		packed.w = pack_halves(in[6], in[7]);
-		*(uint4 *) p = packed;
+		*(uint4 *) p = {pack_pair<T>(in[0], in[1]), pack_pair<T>(in[2], in[3]),
+						pack_pair<T>(in[4], in[5]), pack_pair<T>(in[6], in[7])};
 		return;
 	}
 #pragma unroll
 	for (int i = 0; i < CHUNK; i++)
 		if (i < left)
-			p[i] = to_half(in[i]);
+			store_as(p + i, in[i]);
 }
 
 static __device__ __forceinline__ float
@@ -219,8 +278,10 @@ store_sums(const product_end &end, int output, const float sums[ROWS])
 	mine = apply_epilogue(mine + (end.bias != NULL ? end.bias[output] : 0.0f), end.epilogue);
 	if (end.out_f32)
 		((float *) end.out)[at] = mine;
+	else if (end.bf16)
+		store_as((bfloat16 *) end.out + at, mine);
 	else
-		((__half *) end.out)[at] = to_half(mine);
+		store_as((__half *) end.out + at, mine);
 }
 
 #endif							/* RAG_CUDA_KERNEL_CUH */

@@ -21,6 +21,7 @@ extern "C"
 #else
 typedef uint16_t device_half;	/* its bits */
 #endif
+/* Activations, float weights and caches are device_half, or, where `bf16` is set, bfloat16 instead. */
 
 #include "engine/backend.h"
 
@@ -56,11 +57,12 @@ typedef struct quant_rows
 	quant_block_info *info;		/* [rows, columns / 32] */
 } quant_rows;
 
-/* What a matrix product does besides. out: f16, or f32 where out_f32 */
+/* What a matrix product does besides. out: 16 bits, or f32 where out_f32 */
 typedef struct product_end
 {
 	void	   *out;			/* first column of these outputs in row 0 */
 	bool		out_f32;
+	bool		bf16;			/* out, if it is not f32; and what gemv_launch multiplies */
 	int			stride;			/* elements from row to row */
 	const float *bias;			/* [outputs] or NULL */
 	backend_epilogue epilogue;
@@ -104,6 +106,7 @@ typedef struct norm_launch_args
 	int			columns;
 	float		epsilon;
 	bool		layer;			/* LayerNorm, else RMSNorm */
+	bool		bf16;
 } norm_launch_args;
 
 extern void norm_launch(const norm_launch_args *args, cudaStream_t stream);
@@ -122,6 +125,7 @@ typedef struct rope_launch_args
 	int			head_size;
 	int			rope_dims;
 	bool		interleaved;
+	bool		bf16;
 } rope_launch_args;
 
 extern void rope_launch(const rope_launch_args *args, cudaStream_t stream);
@@ -139,12 +143,13 @@ typedef struct embed_launch_args
 	device_half *out;
 	table_view	tables[3];		/* by token, position, type */
 	bool		has[3];
+	bool		bf16;
 	int			rows;
 	int			columns;
 } embed_launch_args;
 
 extern void embed_launch(const embed_launch_args *args, cudaStream_t stream);
-extern void gate_launch(device_half *out, const device_half *in, int rows, int columns,
+extern void gate_launch(device_half *out, const device_half *in, int rows, int columns, bool bf16,
 						cudaStream_t stream);
 extern void gather_launch(device_half *out, const device_half *in, const int32_t *rows, int count,
 						  int columns, cudaStream_t stream);
@@ -160,6 +165,7 @@ typedef struct pool_launch_args
 	int			columns;
 	bool		mean;
 	bool		normalize;
+	bool		bf16;
 } pool_launch_args;
 
 extern void pool_launch(const pool_launch_args *args, cudaStream_t stream);
@@ -167,12 +173,12 @@ extern void pool_launch(const pool_launch_args *args, cudaStream_t stream);
 /* gemv.cu, gemv_quant.cu, dequantize.cu: out = epilogue(in . w^T + bias), rows <= GEMV_ROWS */
 extern void gemv_launch(const device_half *weight, int outputs, int columns, const device_half *in,
 						int rows, const product_end *end, cudaStream_t stream);
-extern void quantize_launch(const quant_rows *out, const device_half *in, int rows, int columns,
+extern void quantize_launch(const quant_rows *out, const device_half *in, int rows, int columns, bool bf16,
 							cudaStream_t stream);
 extern void gemv_quant_launch(const quant_matrix *weight, const quant_rows *in, int rows,
 							  const product_end *end, cudaStream_t stream);
-/* Rows [first, first + rows) of weight as f16. */
-extern void dequantize_launch(device_half *out, const quant_matrix *weight, int first, int rows,
+/* Rows [first, first + rows) of weight in 16 bits. */
+extern void dequantize_launch(device_half *out, const quant_matrix *weight, int first, int rows, bool bf16,
 							  cudaStream_t stream);
 
 /* Attention, both kinds. Keys and values come from the cache, or, not causal, from qkv. */
@@ -187,6 +193,7 @@ typedef struct attention_launch_args
 	int			head_size;
 	float		scale;
 	bool		causal;
+	bool		bf16;
 } attention_launch_args;
 
 /* attention_rows.cu: some rows, each by itself; keys cut into at most ATTENTION_SPLITS parts */
@@ -224,7 +231,7 @@ typedef struct attention_tiles_args
 	int			count;
 } attention_tiles_args;
 
-/* Head sizes that it takes: multiples of 8 up to ATTENTION_TILE_HEAD_MAX; a cache of f16. */
+/* Head sizes that it takes: multiples of 8 up to ATTENTION_TILE_HEAD_MAX; a cache of 16 bits. */
 extern void attention_tiles_launch(const attention_tiles_args *args, cudaStream_t stream);
 /* Once for each device, before anything else: kernels that need much shared memory. */
 extern cudaError_t attention_tiles_prepare(void);

@@ -9,6 +9,7 @@
 #define NORM_THREADS 256
 
 /* Chunk at c of in + delta, and of sum once that has been stored. */
+template <typename T>
 static __device__ __forceinline__ void
 load_sum(const norm_launch_args &a, size_t row, int c, bool stored, bool aligned, float v[CHUNK])
 {
@@ -16,22 +17,22 @@ load_sum(const norm_launch_args &a, size_t row, int c, bool stored, bool aligned
 
 	if (stored && a.sum != NULL)
 	{
-		load_chunk(a.sum + at, a.columns - c, aligned, v);
+		load_chunk((const T *) a.sum + at, a.columns - c, aligned, v);
 		return;
 	}
-	load_chunk(a.in + at, a.columns - c, aligned, v);
+	load_chunk((const T *) a.in + at, a.columns - c, aligned, v);
 	if (a.delta != NULL)
 	{
 		float		delta[CHUNK];
 
-		load_chunk(a.delta + at, a.columns - c, aligned, delta);
+		load_chunk((const T *) a.delta + at, a.columns - c, aligned, delta);
 #pragma unroll
 		for (int i = 0; i < CHUNK; i++)
 			v[i] += delta[i];
 	}
 }
 
-template <bool LAYER>
+template <typename T, bool LAYER>
 static __global__ void __launch_bounds__(NORM_THREADS, 1)
 norm_kernel(norm_launch_args a)
 {
@@ -46,9 +47,9 @@ norm_kernel(norm_launch_args a)
 	{
 		float		v[CHUNK];
 
-		load_sum(a, row, c, false, aligned, v);
+		load_sum<T>(a, row, c, false, aligned, v);
 		if (a.sum != NULL)
-			store_chunk(a.sum + row * (size_t) a.columns + (size_t) c, a.columns - c, aligned, v);
+			store_chunk((T *) a.sum + row * (size_t) a.columns + (size_t) c, a.columns - c, aligned, v);
 #pragma unroll
 		for (int i = 0; i < CHUNK; i++)
 			sum += LAYER ? v[i] : v[i] * v[i];
@@ -62,7 +63,7 @@ norm_kernel(norm_launch_args a)
 		{
 			float		v[CHUNK];
 
-			load_sum(a, row, c, true, aligned, v);
+			load_sum<T>(a, row, c, true, aligned, v);
 #pragma unroll
 			for (int i = 0; i < CHUNK; i++)
 				sum += c + i < a.columns ? (v[i] - mean) * (v[i] - mean) : 0.0f;
@@ -74,7 +75,7 @@ norm_kernel(norm_launch_args a)
 	{
 		float		v[CHUNK];
 
-		load_sum(a, row, c, true, aligned, v);
+		load_sum<T>(a, row, c, true, aligned, v);
 #pragma unroll
 		for (int i = 0; i < CHUNK; i++)
 		{
@@ -82,8 +83,18 @@ norm_kernel(norm_launch_args a)
 				v[i] = (v[i] - mean) * factor * a.weight[c + i] +
 					(LAYER && a.bias != NULL ? a.bias[c + i] : 0.0f);
 		}
-		store_chunk(a.out + row * (size_t) a.columns + (size_t) c, a.columns - c, aligned, v);
+		store_chunk((T *) a.out + row * (size_t) a.columns + (size_t) c, a.columns - c, aligned, v);
 	}
+}
+
+template <typename T>
+static void
+launch(const norm_launch_args *args, cudaStream_t stream)
+{
+	if (args->layer)
+		LAUNCH((norm_kernel<T, true>), args->rows, NORM_THREADS, 0, stream, *args);
+	else
+		LAUNCH((norm_kernel<T, false>), args->rows, NORM_THREADS, 0, stream, *args);
 }
 
 extern "C" void
@@ -91,8 +102,8 @@ norm_launch(const norm_launch_args *args, cudaStream_t stream)
 {
 	if (args->rows == 0)
 		return;
-	if (args->layer)
-		LAUNCH((norm_kernel<true>), args->rows, NORM_THREADS, 0, stream, *args);
+	if (args->bf16)
+		launch<bfloat16>(args, stream);
 	else
-		LAUNCH((norm_kernel<false>), args->rows, NORM_THREADS, 0, stream, *args);
+		launch<__half>(args, stream);
 }

@@ -16,6 +16,13 @@ fits(backend_device *d, const backend_buffer *b, backend_element element, int ro
 	return gpu_fits(b, element, rows, columns);
 }
 
+/* Of which of the two kinds all activations of an operation are that b is one of. */
+static backend_element
+kind_of(const backend_buffer *b)
+{
+	return b->element == BACKEND_BF16 ? BACKEND_BF16 : BACKEND_ACTIVATION;
+}
+
 static bool
 vector_fits(const backend_buffer *b, int columns)
 {
@@ -46,15 +53,18 @@ gpu_embed(backend_device *d, const backend_embed *args)
 	const backend_weight *weights[3] = {args->tokens, args->positions, args->types};
 	int			top[3] = {d->step.top_token, d->step.last_position, d->step.top_type};
 	int			columns = args->tokens->columns;
+	backend_element kind = kind_of(args->out);
 	command    *c;
 
 	if (!d->step.open)
 		return not_in_step("embed");
-	if (!fits(d, args->out, BACKEND_ACTIVATION, d->step.rows, columns))
+	if (!fits(d, args->out, kind, d->step.rows, columns))
 		return gpu_fail(ENGINE_INTERNAL, "embed: %d rows of %d do not fit", d->step.rows,
 						   columns);
 	for (int i = 0; i < 3; i++)
 	{
+		if (weights[i] != NULL && weights[i]->bf16 != (kind == BACKEND_BF16))
+			return gpu_fail(ENGINE_INTERNAL, "embed: a table for other activations");
 		if (weights[i] != NULL &&
 			(weights[i]->columns != columns || weights[i]->n_segments != 1 || d->step.negative ||
 			 top[i] >= weights[i]->rows))
@@ -65,6 +75,7 @@ gpu_embed(backend_device *d, const backend_embed *args)
 		return noted(c);
 	c->embed.out = args->out->data;
 	c->embed.columns = columns;
+	c->embed.bf16 = kind == BACKEND_BF16;
 	for (int i = 0; i < 3; i++)
 	{
 		c->embed.has[i] = weights[i] != NULL;
@@ -79,14 +90,15 @@ gpu_norm(backend_device *d, const backend_norm *args)
 {
 	int			rows = args->rows;
 	int			n = args->columns;
+	backend_element kind = kind_of(args->out);
 	command    *c;
 
 	if (!d->step.open)
 		return not_in_step("norm");
-	if (n < 1 || n > COLUMNS_MAX || !fits(d, args->out, BACKEND_ACTIVATION, rows, n) ||
-		!fits(d, args->in, BACKEND_ACTIVATION, rows, n) ||
-		(args->delta != NULL && !fits(d, args->delta, BACKEND_ACTIVATION, rows, n)) ||
-		(args->sum != NULL && !fits(d, args->sum, BACKEND_ACTIVATION, rows, n)) ||
+	if (n < 1 || n > COLUMNS_MAX || !fits(d, args->out, kind, rows, n) ||
+		!fits(d, args->in, kind, rows, n) ||
+		(args->delta != NULL && !fits(d, args->delta, kind, rows, n)) ||
+		(args->sum != NULL && !fits(d, args->sum, kind, rows, n)) ||
 		args->weight == NULL || !vector_fits(args->weight, n) || !vector_fits(args->bias, n))
 		return gpu_fail(ENGINE_INTERNAL, "norm: %d rows of %d do not fit", rows, n);
 	c = gpu_step_note(d, COMMAND_NORM, rows);
@@ -101,6 +113,7 @@ gpu_norm(backend_device *d, const backend_norm *args)
 	c->norm.columns = n;
 	c->norm.epsilon = args->epsilon;
 	c->norm.layer = args->kind == NORM_LAYER;
+	c->norm.bf16 = kind == BACKEND_BF16;
 	return ENGINE_OK;
 }
 
@@ -108,12 +121,16 @@ engine_code
 gpu_linear(backend_device *d, const backend_linear *args)
 {
 	const backend_weight *w = args->weight;
+	backend_element kind = kind_of(args->in);
+	bool		f32 = args->out->element == BACKEND_F32;
 	command    *c;
 
 	if (!d->step.open)
 		return not_in_step("linear");
-	if (!fits(d, args->in, BACKEND_ACTIVATION, args->rows, w->columns) ||
-		!fits(d, args->out, args->out->element, args->rows, w->rows) ||
+	if (w->bf16 != (kind == BACKEND_BF16))
+		return gpu_fail(ENGINE_INTERNAL, "linear: a weight for other activations");
+	if (!fits(d, args->in, kind, args->rows, w->columns) ||
+		!fits(d, args->out, f32 ? BACKEND_F32 : kind, args->rows, w->rows) ||
 		!vector_fits(args->bias, w->rows))
 		return gpu_fail(ENGINE_INTERNAL, "linear: %d rows of %d x %d do not fit", args->rows,
 						   w->rows, w->columns);
@@ -123,7 +140,8 @@ gpu_linear(backend_device *d, const backend_linear *args)
 	c->linear.weight = w;
 	c->linear.in = args->in->data;
 	c->linear.out = args->out->data;
-	c->linear.out_f32 = args->out->element == BACKEND_F32;
+	c->linear.out_f32 = f32;
+	c->linear.bf16 = kind == BACKEND_BF16;
 	c->linear.bias = args->bias != NULL ? args->bias->data : NULL;
 	c->linear.epilogue = args->epilogue;
 	return ENGINE_OK;
@@ -135,14 +153,16 @@ heads_fit(backend_device *d, const backend_buffer *qkv, int layer, int heads, in
 		  int head_size)
 {
 	const backend_kv *kv = d->step.kv;
+	backend_element kind = kind_of(qkv);
 
 	if (heads < 1 || kv_heads < 1 || head_size < 1 || heads % kv_heads != 0 ||
 		heads > COLUMNS_MAX / ATTENTION_HEAD_MAX_CUDA || head_size > ATTENTION_HEAD_MAX_CUDA)
 		return false;
 	if (kv != NULL && (layer < 0 || layer >= kv->config.layers ||
-					   kv_heads != kv->config.kv_heads || head_size != kv->config.head_size))
+					   kv_heads != kv->config.kv_heads || head_size != kv->config.head_size ||
+					   (!kv->config.f32 && kv->config.bf16 != (kind == BACKEND_BF16))))
 		return false;
-	return fits(d, qkv, BACKEND_ACTIVATION, d->step.rows, (heads + 2 * kv_heads) * head_size);
+	return fits(d, qkv, kind, d->step.rows, (heads + 2 * kv_heads) * head_size);
 }
 
 static cache_view
@@ -180,6 +200,7 @@ gpu_rope(backend_device *d, const backend_rope *args)
 	c->rope.head_size = args->head_size;
 	c->rope.rope_dims = args->rope_dims;
 	c->rope.interleaved = args->interleaved;
+	c->rope.bf16 = args->qkv->element == BACKEND_BF16;
 	return ENGINE_OK;
 }
 
@@ -192,7 +213,7 @@ gpu_attention(backend_device *d, const backend_attention *args)
 		return not_in_step("attention");
 	if (!heads_fit(d, args->qkv, args->layer, args->heads, args->kv_heads, args->head_size) ||
 		(args->causal && d->step.kv == NULL) ||
-		!fits(d, args->out, BACKEND_ACTIVATION, d->step.rows, args->heads * args->head_size))
+		!fits(d, args->out, kind_of(args->qkv), d->step.rows, args->heads * args->head_size))
 		return gpu_fail(ENGINE_INTERNAL, "attention: %d heads of %d over %d do not fit",
 						   args->heads, args->head_size, args->kv_heads);
 	c = gpu_step_note(d, COMMAND_ATTENTION, d->step.rows);
@@ -206,6 +227,7 @@ gpu_attention(backend_device *d, const backend_attention *args)
 	c->attention.head_size = args->head_size;
 	c->attention.scale = args->scale;
 	c->attention.causal = args->causal;
+	c->attention.bf16 = args->qkv->element == BACKEND_BF16;
 	return ENGINE_OK;
 }
 
@@ -217,8 +239,8 @@ gpu_gate(backend_device *d, const backend_gate *args)
 	if (!d->step.open)
 		return not_in_step("gate");
 	if (args->columns < 1 || args->columns > COLUMNS_MAX ||
-		!fits(d, args->out, BACKEND_ACTIVATION, args->rows, args->columns) ||
-		!fits(d, args->in, BACKEND_ACTIVATION, args->rows, 2 * args->columns))
+		!fits(d, args->out, kind_of(args->in), args->rows, args->columns) ||
+		!fits(d, args->in, kind_of(args->in), args->rows, 2 * args->columns))
 		return gpu_fail(ENGINE_INTERNAL, "gate: %d rows of %d do not fit", args->rows,
 						   args->columns);
 	c = gpu_step_note(d, COMMAND_GATE, args->rows);
@@ -227,6 +249,7 @@ gpu_gate(backend_device *d, const backend_gate *args)
 	c->gate.out = args->out->data;
 	c->gate.in = args->in->data;
 	c->gate.columns = args->columns;
+	c->gate.bf16 = args->in->element == BACKEND_BF16;
 	return ENGINE_OK;
 }
 
@@ -247,13 +270,13 @@ gpu_gather(backend_device *d, const backend_gather *args)
 
 	if (!d->step.open)
 		return not_in_step("gather");
-	if (!fits(d, args->out, BACKEND_ACTIVATION, args->count, args->columns))
+	if (!fits(d, args->out, kind_of(args->in), args->count, args->columns))
 		return gpu_fail(ENGINE_INTERNAL, "gather: %d rows of %d do not fit", args->count,
 						   args->columns);
 	for (int i = 0; i < args->count; i++)
 	{
 		if (args->rows[i] < 0 || args->rows[i] >= ROWS_MAX ||
-			!gpu_fits(args->in, BACKEND_ACTIVATION, args->rows[i] + 1, args->columns))
+			!gpu_fits(args->in, kind_of(args->in), args->rows[i] + 1, args->columns))
 			return gpu_fail(ENGINE_INTERNAL, "gather: row %d is out of range",
 							   (int) args->rows[i]);
 	}
@@ -279,7 +302,7 @@ gpu_pool(backend_device *d, const backend_pool *args)
 	if (!d->step.open)
 		return not_in_step("pool");
 	if (args->columns < 1 ||
-		!gpu_fits(args->in, BACKEND_ACTIVATION, d->step.rows, args->columns) ||
+		!gpu_fits(args->in, kind_of(args->in), d->step.rows, args->columns) ||
 		!gpu_fits(args->out, BACKEND_F32, d->step.sequences, args->columns))
 		return gpu_fail(ENGINE_INTERNAL, "pool: %d sequences of %d do not fit",
 						   d->step.sequences, args->columns);
@@ -293,6 +316,7 @@ gpu_pool(backend_device *d, const backend_pool *args)
 	c->pool.columns = args->columns;
 	c->pool.mean = args->pooling == POOLING_MEAN;
 	c->pool.normalize = args->normalize;
+	c->pool.bf16 = args->in->element == BACKEND_BF16;
 	return ENGINE_OK;
 }
 

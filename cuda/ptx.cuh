@@ -62,14 +62,21 @@ load_matrices_transposed(unsigned out[4], const void *row)
 				 : "r"(shared_address(row)) : "memory");
 }
 
-/* c += a . b */
+/* c += a . b, elements of type T */
+template <typename T>
 static __device__ __forceinline__ void
 multiply_matrices(float c[4], const unsigned a[4], unsigned b0, unsigned b1)
 {
-	asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
-				 "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};\n"
-				 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-				 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+#define MULTIPLY(TYPE) \
+	asm volatile("mma.sync.aligned.m16n8k16.row.col.f32." TYPE "." TYPE ".f32 " \
+				 "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};\n" \
+				 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3]) \
+				 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1))
+	if constexpr (is_bfloat16<T>)
+		MULTIPLY("bf16");
+	else
+		MULTIPLY("f16");
+#undef MULTIPLY
 }
 
 #else
@@ -119,6 +126,7 @@ load_matrices_transposed(unsigned out[4], const void *row)
 	}
 }
 
+template <typename T>
 static inline void
 multiply_matrices(float c[4], const unsigned a[4], unsigned b0, unsigned b1)
 {
@@ -144,7 +152,7 @@ multiply_matrices(float c[4], const unsigned a[4], unsigned b0, unsigned b1)
 				unsigned	x = of_row[2 * h + i / 2];
 				unsigned	y = of_column[4 + h];
 
-				c[i] += low_half(x) * low_half(y) + high_half(x) * high_half(y);
+				c[i] += low_of<T>(x) * low_of<T>(y) + high_of<T>(x) * high_of<T>(y);
 			}
 		}
 	}

@@ -9,6 +9,7 @@
 #define ROPE_THREADS 256
 
 /* Element e of head h (a key's or value's: of kv head h % kv_heads) to the cache. */
+template <typename T>
 static __device__ __forceinline__ void
 write_cache(const rope_launch_args &a, int h, int e, float x, size_t block, int slot)
 {
@@ -23,7 +24,7 @@ write_cache(const rope_launch_args &a, int h, int e, float x, size_t block, int 
 	if (a.cache.f32)
 		((float *) a.cache.data)[at] = x;
 	else
-		((__half *) a.cache.data)[at] = to_half(x);
+		store_as((T *) a.cache.data + at, x);
 }
 
 /* The two elements of pair i of a head: those that turn come first. */
@@ -44,6 +45,7 @@ pair_elements(const rope_launch_args &a, int i, int *first, int *second)
 	}
 }
 
+template <typename T>
 static __global__ void __launch_bounds__(ROPE_THREADS, 1)
 rope_kernel(rope_launch_args a)
 {
@@ -54,7 +56,7 @@ rope_kernel(rope_launch_args a)
 	int			position;
 	int			slot = 0;
 	size_t		block = 0;
-	__half	   *qkv = a.qkv + (size_t) row * (size_t) (heads * a.head_size);
+	T		   *qkv = (T *) a.qkv + (size_t) row * (size_t) (heads * a.head_size);
 	const float *table;
 
 	if (sequence < 0)
@@ -77,8 +79,8 @@ rope_kernel(rope_launch_args a)
 		float		y;
 
 		pair_elements(a, i, &first, &second);
-		x = __half2float(qkv[h * a.head_size + first]);
-		y = second < a.head_size ? __half2float(qkv[h * a.head_size + second]) : 0.0f;
+		x = to_float(qkv[h * a.head_size + first]);
+		y = second < a.head_size ? to_float(qkv[h * a.head_size + second]) : 0.0f;
 		if (a.bias != NULL)
 		{
 			x += a.bias[h * a.head_size + first];
@@ -93,12 +95,12 @@ rope_kernel(rope_launch_args a)
 			x = before * cosine - y * sine;
 			y = before * sine + y * cosine;
 		}
-		qkv[h * a.head_size + first] = to_half(x);
-		write_cache(a, h, first, x, block, slot);
+		store_as(qkv + h * a.head_size + first, x);
+		write_cache<T>(a, h, first, x, block, slot);
 		if (second < a.head_size)
 		{
-			qkv[h * a.head_size + second] = to_half(y);
-			write_cache(a, h, second, y, block, slot);
+			store_as(qkv + h * a.head_size + second, y);
+			write_cache<T>(a, h, second, y, block, slot);
 		}
 	}
 }
@@ -106,6 +108,8 @@ rope_kernel(rope_launch_args a)
 extern "C" void
 rope_launch(const rope_launch_args *args, cudaStream_t stream)
 {
-	if (args->rows > 0)
-		LAUNCH((rope_kernel), args->rows, ROPE_THREADS, 0, stream, *args);
+	if (args->rows > 0 && args->bf16)
+		LAUNCH((rope_kernel<bfloat16>), args->rows, ROPE_THREADS, 0, stream, *args);
+	else if (args->rows > 0)
+		LAUNCH((rope_kernel<__half>), args->rows, ROPE_THREADS, 0, stream, *args);
 }

@@ -12,13 +12,14 @@ blocks_for(size_t items)
 	return (unsigned) ((items + ROW_THREADS - 1) / ROW_THREADS);
 }
 
+template <typename T>
 static __device__ float
 table_value(const table_view &table, size_t row, int column, int columns)
 {
 	float		x = 0;
 
 	if (table.half != NULL)
-		return __half2float(table.half[row * (size_t) columns + (size_t) column]);
+		return to_float(((const T *) table.half)[row * (size_t) columns + (size_t) column]);
 #define LOOK_UP(TYPE) x = load_value<TYPE>(table.quant, row, column)
 	QUANT_SWITCH(table.quant.type, LOOK_UP)
 #undef LOOK_UP
@@ -26,6 +27,7 @@ table_value(const table_view &table, size_t row, int column, int columns)
 }
 
 /* One block to a row: the sum of what the tables say of its token, position and type. */
+template <typename T>
 static __global__ void __launch_bounds__(ROW_THREADS, 1)
 embed_kernel(embed_launch_args a)
 {
@@ -36,26 +38,29 @@ embed_kernel(embed_launch_args a)
 
 	for (int c = (int) threadIdx.x; c < a.columns; c += ROW_THREADS)
 	{
-		float		x = table_value(a.tables[0], id, c, a.columns);
+		float		x = table_value<T>(a.tables[0], id, c, a.columns);
 
 		if (a.has[1])
-			x += table_value(a.tables[1], position, c, a.columns);
+			x += table_value<T>(a.tables[1], position, c, a.columns);
 		if (a.has[2])
-			x += table_value(a.tables[2], type, c, a.columns);
-		a.out[(size_t) row * (size_t) a.columns + (size_t) c] = to_half(x);
+			x += table_value<T>(a.tables[2], type, c, a.columns);
+		store_as((T *) a.out + (size_t) row * (size_t) a.columns + (size_t) c, x);
 	}
 }
 
 extern "C" void
 embed_launch(const embed_launch_args *args, cudaStream_t stream)
 {
-	if (args->rows > 0)
-		LAUNCH((embed_kernel), args->rows, ROW_THREADS, 0, stream, *args);
+	if (args->rows > 0 && args->bf16)
+		LAUNCH((embed_kernel<bfloat16>), args->rows, ROW_THREADS, 0, stream, *args);
+	else if (args->rows > 0)
+		LAUNCH((embed_kernel<__half>), args->rows, ROW_THREADS, 0, stream, *args);
 }
 
 /* out[r, c] = silu(in[r, c]) * in[r, columns + c] (SwiGLU, Shazeer 2020) */
+template <typename T>
 static __global__ void __launch_bounds__(ROW_THREADS, 1)
-gate_kernel(__half *out, const __half *in, size_t rows, int columns, bool aligned)
+gate_kernel(T *out, const T *in, size_t rows, int columns, bool aligned)
 {
 	size_t		chunks = (size_t) (columns + CHUNK - 1) / CHUNK;
 	size_t		number = (size_t) blockIdx.x * ROW_THREADS + threadIdx.x;
@@ -76,12 +81,15 @@ gate_kernel(__half *out, const __half *in, size_t rows, int columns, bool aligne
 }
 
 extern "C" void
-gate_launch(device_half *out, const device_half *in, int rows, int columns, cudaStream_t stream)
+gate_launch(device_half *out, const device_half *in, int rows, int columns, bool bf16, cudaStream_t stream)
 {
 	size_t		items = (size_t) rows * (size_t) ((columns + CHUNK - 1) / CHUNK);
 
-	if (items > 0)
-		LAUNCH((gate_kernel), blocks_for(items), ROW_THREADS, 0, stream, out, in, (size_t) rows,
+	if (items > 0 && bf16)
+		LAUNCH((gate_kernel<bfloat16>), blocks_for(items), ROW_THREADS, 0, stream, (bfloat16 *) out,
+			   (const bfloat16 *) in, (size_t) rows, columns, columns % CHUNK == 0);
+	else if (items > 0)
+		LAUNCH((gate_kernel<__half>), blocks_for(items), ROW_THREADS, 0, stream, out, in, (size_t) rows,
 			   columns, columns % CHUNK == 0);
 }
 
@@ -121,13 +129,14 @@ finish_kernel(product_end end, size_t rows, int outputs)
 }
 
 /* The same, eight elements a thread. */
+template <typename T>
 static __global__ void __launch_bounds__(ROW_THREADS, 1)
 finish_chunks_kernel(product_end end, size_t rows, int chunks)
 {
 	size_t		number = (size_t) blockIdx.x * ROW_THREADS + threadIdx.x;
 	size_t		row = number / (size_t) chunks;
 	int			o = (int) (number % (size_t) chunks) * CHUNK;
-	__half	   *at = (__half *) end.out + row * (size_t) end.stride + (size_t) o;
+	T		   *at = (T *) end.out + row * (size_t) end.stride + (size_t) o;
 	float		bias[CHUNK] = {0};
 	float		x[CHUNK];
 
@@ -142,6 +151,18 @@ finish_chunks_kernel(product_end end, size_t rows, int chunks)
 	store_chunk(at, CHUNK, true, x);
 }
 
+template <typename T>
+static void
+finish_halves(const product_end *end, int rows, int outputs, bool aligned, cudaStream_t stream)
+{
+	if (aligned)
+		LAUNCH((finish_chunks_kernel<T>), blocks_for((size_t) rows * (size_t) (outputs / CHUNK)),
+			   ROW_THREADS, 0, stream, *end, (size_t) rows, outputs / CHUNK);
+	else
+		LAUNCH((finish_kernel<T>), blocks_for((size_t) rows * (size_t) outputs), ROW_THREADS, 0, stream, *end,
+			   (size_t) rows, outputs);
+}
+
 extern "C" void
 finish_launch(const product_end *end, int rows, int outputs, cudaStream_t stream)
 {
@@ -149,16 +170,16 @@ finish_launch(const product_end *end, int rows, int outputs, cudaStream_t stream
 	bool		aligned = outputs % CHUNK == 0 && end->stride % CHUNK == 0 &&
 		((uintptr_t) end->out | (uintptr_t) end->bias) % 16 == 0;
 
-	if (aligned && !end->out_f32)
-		LAUNCH((finish_chunks_kernel), blocks_for((size_t) rows * (size_t) (outputs / CHUNK)),
-			   ROW_THREADS, 0, stream, *end, (size_t) rows, outputs / CHUNK);
-	else if (end->out_f32)
+	if (end->out_f32)
 		LAUNCH((finish_kernel<float>), grid, ROW_THREADS, 0, stream, *end, (size_t) rows, outputs);
+	else if (end->bf16)
+		finish_halves<bfloat16>(end, rows, outputs, aligned, stream);
 	else
-		LAUNCH((finish_kernel<__half>), grid, ROW_THREADS, 0, stream, *end, (size_t) rows, outputs);
+		finish_halves<__half>(end, rows, outputs, aligned, stream);
 }
 
 /* One block to a sequence: the mean of its rows or the first one, of unit length if asked for. */
+template <typename T>
 static __global__ void __launch_bounds__(ROW_THREADS, 1)
 pool_kernel(pool_launch_args a)
 {
@@ -174,7 +195,7 @@ pool_kernel(pool_launch_args a)
 		float		sum = 0;
 
 		for (int r = first; r < end; r++)
-			sum += __half2float(a.in[(size_t) r * (size_t) a.columns + (size_t) c]);
+			sum += to_float(((const T *) a.in)[(size_t) r * (size_t) a.columns + (size_t) c]);
 		sum /= (float) (end - first);
 		out[c] = sum;
 		squares += sum * sum;
@@ -191,6 +212,8 @@ pool_kernel(pool_launch_args a)
 extern "C" void
 pool_launch(const pool_launch_args *args, cudaStream_t stream)
 {
-	if (args->sequences > 0)
-		LAUNCH((pool_kernel), args->sequences, ROW_THREADS, 0, stream, *args);
+	if (args->sequences > 0 && args->bf16)
+		LAUNCH((pool_kernel<bfloat16>), args->sequences, ROW_THREADS, 0, stream, *args);
+	else if (args->sequences > 0)
+		LAUNCH((pool_kernel<__half>), args->sequences, ROW_THREADS, 0, stream, *args);
 }

@@ -112,12 +112,13 @@ gpu_multiply(backend_device *d, const device_half *weight, int outputs, int colu
 {
 	const float one = 1;
 	const float zero = 0;
+	cudaDataType type = end->bf16 ? CUDA_R_16BF : CUDA_R_16F;
 
 	/* in the column-major terms of BLAS: C [outputs, rows] = W^T [outputs, columns] X [columns, rows] */
 	return gpu_check_blas(cublasGemmEx(d->blas, CUBLAS_OP_T, CUBLAS_OP_N, outputs, rows, columns,
-										  &one, weight, CUDA_R_16F, columns, in, CUDA_R_16F,
+										  &one, weight, type, columns, in, type,
 										  columns, &zero, end->out,
-										  end->out_f32 ? CUDA_R_32F : CUDA_R_16F, end->stride,
+										  end->out_f32 ? CUDA_R_32F : type, end->stride,
 										  CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT));
 }
 
@@ -136,7 +137,7 @@ multiply_unpacked(backend_device *d, const weight_segment *segment, int columns,
 
 		part.out = (char *) end->out +
 			(size_t) first * (end->out_f32 ? sizeof(float) : sizeof(device_half));
-		dequantize_launch(slab, &segment->quant, first, outputs, d->compute);
+		dequantize_launch(slab, &segment->quant, first, outputs, end->bf16, d->compute);
 		code = gpu_multiply(d, slab, outputs, columns, in, rows, &part);
 	}
 	return code;
@@ -152,6 +153,7 @@ run_segment(backend_device *d, const command *c, const weight_segment *segment,
 	product_end end = {
 		.out = (char *) c->linear.out + (size_t) segment->first * size,
 		.out_f32 = c->linear.out_f32,
+		.bf16 = c->linear.bf16,
 		.stride = w->rows,
 		.bias = c->linear.bias != NULL && !keep_bias ? c->linear.bias + segment->first : NULL,
 		.epilogue = c->linear.epilogue,
@@ -192,7 +194,7 @@ run_linear(backend_device *d, const command *c, int rows, bool keep_bias)
 	for (int i = 0; i < w->n_segments; i++)
 		any |= w->segments[i].half == NULL;
 	if (any && rows <= GEMV_ROWS)
-		quantize_launch(&quantized, c->linear.in, rows, w->columns, d->compute);
+		quantize_launch(&quantized, c->linear.in, rows, w->columns, c->linear.bf16, d->compute);
 	for (int i = 0; i < w->n_segments && code == ENGINE_OK; i++)
 		code = run_segment(d, c, &w->segments[i], &quantized, rows, keep_bias);
 	return code;
@@ -280,7 +282,7 @@ run_command(backend_device *d, int i, int batch_rows)
 			run_attention(d, c, rows);
 			break;
 		case COMMAND_GATE:
-			gate_launch(c->gate.out, c->gate.in, rows, c->gate.columns, d->compute);
+			gate_launch(c->gate.out, c->gate.in, rows, c->gate.columns, c->gate.bf16, d->compute);
 			break;
 		case COMMAND_GATHER:
 			gather_launch(c->gather.out, c->gather.in, number(d, c->gather.list), rows,

@@ -1,9 +1,11 @@
 /*
  * weight.c: tensors of model files to matrices on the device.
  *
- * Floats of any size become f16. Quantised blocks are taken apart into the planes of kernels.h.
+ * Floats of any size become f16, or bf16 for a model of that. Quantised blocks are taken apart into
+ * the planes of kernels.h.
  * Parts of equal kind that follow one another become one matrix.
  */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,6 +69,17 @@ half_of(float x)
 	return half_from_float(x > 65504.0f ? 65504.0f : x < -65504.0f ? -65504.0f : x);
 }
 
+/* To the nearest, ties to even. */
+static uint16_t
+bfloat16_of(float x)
+{
+	uint32_t	bits;
+
+	memcpy(&bits, &x, sizeof(bits));
+	bits = isnan(x) ? bits | 0x400000 : bits + 0x7FFF + (bits >> 16 & 1);
+	return (uint16_t) (bits >> 16);
+}
+
 /* Block b of a row of file data to row memory of each plane. */
 static void
 take_apart(const raw_block *r, tensor_type type, size_t b, char *const to[PLANES])
@@ -104,14 +117,14 @@ take_apart(const raw_block *r, tensor_type type, size_t b, char *const to[PLANES
 }
 
 static void
-convert_row(const model_tensor *t, size_t row, char *const to[PLANES])
+convert_row(const model_tensor *t, size_t row, bool bf16, char *const to[PLANES])
 {
 	const tensor_type_info *info = tensor_type_get(t->type);
 	size_t		columns = (size_t) t->columns;
 	const uint8_t *from = (const uint8_t *) t->data +
 		row * (columns / (size_t) info->block_elements) * (size_t) info->block_bytes;
 
-	if (t->type == TYPE_F16)
+	if (t->type == (bf16 ? TYPE_BF16 : TYPE_F16))
 		memcpy(to[0], from, columns * 2);
 	else if (is_float(t->type))
 	{
@@ -121,7 +134,7 @@ convert_row(const model_tensor *t, size_t row, char *const to[PLANES])
 			uint16_t	h;
 
 			tensor_dequantize(t->type, from + c * (size_t) info->block_bytes, &x, 1);
-			h = half_of(x);
+			h = bf16 ? bfloat16_of(x) : half_of(x);
 			memcpy(to[0] + c * 2, &h, 2);
 		}
 	}
@@ -139,7 +152,8 @@ convert_row(const model_tensor *t, size_t row, char *const to[PLANES])
 
 /* Rows of t to rows [first, ..) of the planes at place, through the staging buffer. */
 static engine_code
-copy_tensor(backend_device *d, const model_tensor *t, size_t first, char *const place[PLANES])
+copy_tensor(backend_device *d, const model_tensor *t, size_t first, bool bf16,
+			char *const place[PLANES])
 {
 	plane_sizes s = plane_sizes_of(t->type, (size_t) t->columns);
 	size_t		row_bytes = s.row[0] + s.row[1] + s.row[2] + s.row[3];
@@ -155,7 +169,7 @@ copy_tensor(backend_device *d, const model_tensor *t, size_t first, char *const 
 		for (size_t p = 0, at = 0; p < PLANES; at += s.row[p++] * rows)
 			plane[p] = d->staging + at;
 		for (size_t r = 0; r < rows; r++)
-			convert_row(t, row + r, (char *[PLANES]) {
+			convert_row(t, row + r, bf16, (char *[PLANES]) {
 				plane[0] + r * s.row[0], plane[1] + r * s.row[1], plane[2] + r * s.row[2],
 				plane[3] + r * s.row[3]});
 		for (size_t p = 0; p < PLANES && code == ENGINE_OK; p++)
@@ -217,7 +231,7 @@ upload_segment(backend_device *d, backend_weight *w, const model_tensor *const *
 	if (!allocate_segment(d, segment, parts[first]->type, w->columns, place))
 		return ENGINE_NO_MEMORY;
 	for (int i = first; i < end && code == ENGINE_OK; row += (size_t) parts[i++]->rows)
-		code = copy_tensor(d, parts[i], row, place);
+		code = copy_tensor(d, parts[i], row, w->bf16, place);
 	return code;
 }
 
@@ -261,7 +275,7 @@ check_parts(const model_tensor *const *parts, int count, backend_weight_use use,
 
 backend_weight *
 gpu_weight_upload(backend_device *d, const model_tensor *const *parts, int count,
-			  backend_weight_use use, engine_error *error)
+				  backend_weight_use use, backend_element activations, engine_error *error)
 {
 	backend_weight *w;
 
@@ -274,6 +288,7 @@ gpu_weight_upload(backend_device *d, const model_tensor *const *parts, int count
 		return NULL;
 	}
 	w->columns = (int) parts[0]->columns;
+	w->bf16 = activations == BACKEND_BF16;
 	for (int i = 0, end; i < count; i = end)
 	{
 		engine_code code;

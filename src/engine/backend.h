@@ -10,9 +10,10 @@
  *
  * A step computes one ragged batch of one model: rows of activations are tokens,
  * the tokens of a sequence are consecutive, sequences are packed without padding.
- * Memory on the device is opaque. Activations have the element type that the
- * backend likes best; everything uploaded or downloaded is f32. Host-side
- * descriptors (the batch, argument structs) are read before a call returns.
+ * Memory on the device is opaque; everything uploaded or downloaded is f32. Activations have the
+ * element type that the backend likes best; those of a model that needs the range of bf16, and with
+ * them its weights and its cache, may be BACKEND_BF16. Host-side descriptors (the batch, argument
+ * structs) are read before a call returns.
  *
  * Batch invariance: what the CPU backend computes for one row depends on that row and its
  * sequence alone, bit by bit; never on the number of rows, on their place in the
@@ -33,7 +34,7 @@
 #include "engine/model.h"
 #include "engine/sampler.h"
 
-#define BACKEND_ABI_VERSION 3
+#define BACKEND_ABI_VERSION 4
 
 typedef struct backend_device backend_device;
 typedef struct backend_buffer backend_buffer;	/* rows of elements on the device */
@@ -60,6 +61,7 @@ typedef struct backend_info
 typedef enum backend_element
 {
 	BACKEND_ACTIVATION,			/* the backend's own choice; never uploaded or downloaded */
+	BACKEND_BF16,				/* an activation that has bf16's range at least */
 	BACKEND_F32					/* constants, tables, logits, pooled vectors */
 } backend_element;
 
@@ -89,6 +91,7 @@ typedef struct backend_kv_config
 	int			block_size;		/* tokens of a block: a multiple of 16 */
 	int			blocks;
 	bool		f32;			/* elements of full precision, whatever they cost */
+	bool		bf16;			/* for BACKEND_BF16, unless f32 */
 } backend_kv_config;
 
 /* What a weight is for. An embedding that is the output matrix too ("tied") is WEIGHT_BOTH; one that
@@ -273,11 +276,12 @@ typedef struct backend_ops
 
 	/*
 	 * A weight made of 1-3 tensors of equal columns, one under the other (fused q, k, v; gate, up);
-	 * their types may differ. The tensors' data is not needed any more afterwards. Safe to call from
-	 * a thread of its own while steps run.
+	 * their types may differ. activations: the element of those that meet it. The tensors' data is not
+	 * needed any more afterwards. Safe to call from a thread of its own while steps run.
 	 */
 	backend_weight *(*upload_weight) (backend_device *d, const model_tensor *const *parts,
-									  int count, backend_weight_use use, engine_error *error);
+									  int count, backend_weight_use use,
+									  backend_element activations, engine_error *error);
 	void		(*free_weight) (backend_device *d, backend_weight *w);
 	backend_kv *(*alloc_kv) (backend_device *d, const backend_kv_config *config,
 							 engine_error *error);

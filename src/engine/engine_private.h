@@ -160,6 +160,13 @@ typedef enum speculation_choice
 	SPECULATION_ALWAYS			/* wherever there is a guess */
 } speculation_choice;
 
+typedef enum dtype_choice
+{
+	DTYPE_AUTO,					/* as the file's matrices */
+	DTYPE_FLOAT16,
+	DTYPE_BFLOAT16
+} dtype_choice;
+
 typedef struct model_options
 {
 	int			max_model_len;	/* 0: not said */
@@ -169,6 +176,7 @@ typedef struct model_options
 	bool		truncate;		/* overflow = truncate */
 	bool		kv_f32;			/* kv_cache_type = f32 */
 	bool		int8_weights;	/* weights = int8 */
+	dtype_choice dtype;			/* of activations on a device that has both */
 	speculation_choice speculation;
 	char	   *query_prefix;	/* "" */
 	char	   *document_prefix;

@@ -38,7 +38,8 @@ typedef struct graph_limits
 	int			max_outputs;	/* Llama: rows of a step that want their next token; 0: max_sequences */
 	int			max_len;		/* positions of a sequence */
 	int			kv_blocks;		/* Llama: blocks of KV_BLOCK_SIZE tokens */
-	bool		kv_f32;			/* with f32 elements: twice the memory of the usual f16 */
+	bool		kv_f32;			/* with f32 elements: twice the memory of the usual 16 bits */
+	bool		bf16;			/* activations, float weights and cache have bf16's range at least */
 	bool		int8_weights;	/* matrices of floats become 8-bit ones (Q8_0) */
 	model_pooling pooling;		/* BERT */
 	graph_progress *progress;	/* or NULL */

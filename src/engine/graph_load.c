@@ -17,6 +17,12 @@ graph_failed(const graph *g, engine_code code, engine_error *error)
 	return engine_fail(error, code, "%s", text && *text ? text : "the device failed");
 }
 
+static backend_element
+activation(const graph *g)
+{
+	return g->limits.bf16 ? BACKEND_BF16 : BACKEND_ACTIVATION;
+}
+
 static backend_buffer *
 new_buffer(graph *g, backend_element element, size_t rows, size_t columns, engine_error *error)
 {
@@ -124,7 +130,7 @@ load_weight(graph *g, const model *m, const tensor_role *roles, int count, int l
 		g->memory += parts[n]->bytes;
 	}
 	if (n == count)
-		weight = g->ops->upload_weight(g->device, parts, count, use, error);
+		weight = g->ops->upload_weight(g->device, parts, count, use, activation(g), error);
 	while (n-- > 0)
 	{
 		if (parts[n] == &quantized[n])
@@ -173,11 +179,11 @@ allocate_activations(graph *g, int ff_columns, int out_columns, engine_error *er
 	size_t		heads = (size_t) c->heads * (size_t) c->head_size;
 	size_t		kv_heads = (size_t) c->kv_heads * (size_t) c->head_size;
 
-	return (g->x = new_buffer(g, BACKEND_ACTIVATION, rows, (size_t) c->hidden_size, error)) &&
-		(g->h = new_buffer(g, BACKEND_ACTIVATION, rows, (size_t) c->hidden_size, error)) &&
-		(g->qkv = new_buffer(g, BACKEND_ACTIVATION, rows, heads + 2 * kv_heads, error)) &&
-		(g->attention = new_buffer(g, BACKEND_ACTIVATION, rows, heads, error)) &&
-		(g->ff = new_buffer(g, BACKEND_ACTIVATION, rows, (size_t) ff_columns, error)) &&
+	return (g->x = new_buffer(g, activation(g), rows, (size_t) c->hidden_size, error)) &&
+		(g->h = new_buffer(g, activation(g), rows, (size_t) c->hidden_size, error)) &&
+		(g->qkv = new_buffer(g, activation(g), rows, heads + 2 * kv_heads, error)) &&
+		(g->attention = new_buffer(g, activation(g), rows, heads, error)) &&
+		(g->ff = new_buffer(g, activation(g), rows, (size_t) ff_columns, error)) &&
 		(g->out = new_buffer(g, BACKEND_F32, wanted_rows(g), (size_t) out_columns, error));
 }
 
@@ -213,7 +219,7 @@ graph_load_bert(graph *g, const model *m, engine_error *error)
 	}
 	if (c->labels > 0)
 	{
-		g->pooled = new_buffer(g, BACKEND_ACTIVATION, (size_t) g->limits.max_sequences,
+		g->pooled = new_buffer(g, activation(g), (size_t) g->limits.max_sequences,
 							   (size_t) c->hidden_size, error);
 		if (g->pooled == NULL ||
 			!load_one(g, m, TENSOR_POOLER, TENSOR_POOLER_BIAS, 0, &g->pooler, error) ||
@@ -296,9 +302,9 @@ allocate_decoder(graph *g, engine_error *error)
 	size_t		wanted = wanted_rows(g);
 	size_t		heads = (size_t) c->heads * (size_t) c->head_size;
 
-	return (g->gated = new_buffer(g, BACKEND_ACTIVATION, rows, (size_t) c->ff_size, error)) &&
-		(g->wanted_x = new_buffer(g, BACKEND_ACTIVATION, wanted, (size_t) c->hidden_size, error)) &&
-		(g->wanted_attention = new_buffer(g, BACKEND_ACTIVATION, wanted, heads, error)) &&
+	return (g->gated = new_buffer(g, activation(g), rows, (size_t) c->ff_size, error)) &&
+		(g->wanted_x = new_buffer(g, activation(g), wanted, (size_t) c->hidden_size, error)) &&
+		(g->wanted_attention = new_buffer(g, activation(g), wanted, heads, error)) &&
 		allocate_activations(g, 2 * c->ff_size, c->vocab_size, error);
 }
 
@@ -314,6 +320,7 @@ graph_load_llama(graph *g, const model *m, engine_error *error)
 		.block_size = KV_BLOCK_SIZE,
 		.blocks = g->limits.kv_blocks,
 		.f32 = g->limits.kv_f32,
+		.bf16 = g->limits.bf16,
 	};
 	backend_info info;
 

@@ -65,6 +65,16 @@ cache_tokens(const loaded_model *m, const graph_limits *limits, int usual)
 	return left < (uint64_t) usual ? usual : left < most ? (int) left : (int) most;
 }
 
+/* Models that were made in bf16 may have activations that f16 does not. */
+static bool
+wants_bf16(const loaded_model *m)
+{
+	const model_tensor *q = model_get_tensor(m->files, TENSOR_Q, 0);
+
+	return m->options.dtype == DTYPE_BFLOAT16 ||
+		(m->options.dtype == DTYPE_AUTO && q != NULL && q->type == TYPE_BF16);
+}
+
 /* The limits of the graph, of what the files, the options and the engine say. */
 static bool
 choose_limits(loaded_model *m, graph_limits *limits, engine_error *error)
@@ -88,6 +98,7 @@ choose_limits(loaded_model *m, graph_limits *limits, engine_error *error)
 	limits->int8_weights = m->options.int8_weights;
 	limits->pooling = m->options.pooling >= 0 ? (model_pooling) m->options.pooling : c->pooling;
 	limits->kv_f32 = !encoder && m->options.kv_f32;
+	limits->bf16 = wants_bf16(m);
 	if (!encoder)
 	{
 		int			usual = limits->max_len * 2 > DEFAULT_KV_TOKENS ? limits->max_len * 2 :

@@ -52,21 +52,40 @@ read_kv_cache_type(const json_value *value, model_options *out, const char **exp
 	return out->kv_f32 || strcmp(value->string, "f16") == 0;
 }
 
+/* Which of three words it is. */
+static bool
+one_of(const json_value *value, const char *const words[3], int *out)
+{
+	for (*out = 0; *out < 3; (*out)++)
+	{
+		if (value->kind == JSON_STRING && strcmp(value->string, words[*out]) == 0)
+			return true;
+	}
+	return false;
+}
+
 static bool
 read_speculation(const json_value *value, model_options *out, const char **expected)
 {
-	static const char *const words[] = {"auto", "off", "always"};
+	int			choice;
+	bool		good = one_of(value, (const char *const[]) {"auto", "off", "always"}, &choice);
 
 	*expected = "\"auto\", \"off\" or \"always\"";
-	for (int i = 0; i < 3; i++)
-	{
-		if (value->kind == JSON_STRING && strcmp(value->string, words[i]) == 0)
-		{
-			out->speculation = (speculation_choice) i;
-			return true;
-		}
-	}
-	return false;
+	if (good)
+		out->speculation = (speculation_choice) choice;
+	return good;
+}
+
+static bool
+read_dtype(const json_value *value, model_options *out, const char **expected)
+{
+	int			choice;
+	bool		good = one_of(value, (const char *const[]) {"auto", "float16", "bfloat16"}, &choice);
+
+	*expected = "\"auto\", \"float16\" or \"bfloat16\"";
+	if (good)
+		out->dtype = (dtype_choice) choice;
+	return good;
 }
 
 static bool
@@ -135,6 +154,7 @@ static const struct
 	{"kv_cache_type", read_kv_cache_type},
 	{"speculation", read_speculation},
 	{"weights", read_weights},
+	{"dtype", read_dtype},
 	{"overflow", read_overflow},
 	{"pooling", read_pooling},
 	{"query_prefix", read_query_prefix},

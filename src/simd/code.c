@@ -403,6 +403,8 @@ estimate_some(const code_query *query, size_t n, const code_head *const *heads, 
 	int32_t		rest[AT_ONCE];
 	size_t		count = 0;
 
+	if (n == 0)
+		return;
 	for (size_t i = 0; i < n; i++)
 		codes[i] = (const uint8_t *) (heads[i] + 1);
 	space->kernels->dot_many(codes, n, query->steps, first, first_sum, dots);

@@ -48,7 +48,7 @@ make_identity(backend_device *d, world *w)
 
 	for (int i = 0; i < w->width; i++)
 		data[i * w->width + i] = half_from_float(1);
-	w->identity = rag_backend()->upload_weight(d, &part, 1, WEIGHT_LINEAR, NULL);
+	w->identity = rag_backend()->upload_weight(d, &part, 1, WEIGHT_LINEAR, emulated_kind, NULL);
 	free(data);
 }
 
@@ -101,7 +101,8 @@ make_world(backend_device *d, world *w, const shape *s)
 		w->blocks[k] = i;
 	}
 	w->kv = rag_backend()->alloc_kv(d, &(backend_kv_config) {2, s->kv_heads, s->head_size,
-															 s->block_size, blocks, s->f32}, NULL);
+															 s->block_size, blocks, s->f32,
+															 emulated_kind == BACKEND_BF16}, NULL);
 }
 
 static void
@@ -179,9 +180,9 @@ run_step(backend_device *d, world *w, const int *done, const int *count)
 			positions[batch.rows++] = done[i] + t;
 		start[++batch.sequences] = batch.rows;
 	}
-	raw = emulated_buffer(d, BACKEND_ACTIVATION, host, (size_t) batch.rows * width);
-	qkv = emulated_buffer(d, BACKEND_ACTIVATION, NULL, (size_t) batch.rows * width);
-	out = emulated_buffer(d, BACKEND_ACTIVATION, NULL, (size_t) batch.rows * out_width);
+	raw = emulated_buffer(d, emulated_kind, host, (size_t) batch.rows * width);
+	qkv = emulated_buffer(d, emulated_kind, NULL, (size_t) batch.rows * width);
+	out = emulated_buffer(d, emulated_kind, NULL, (size_t) batch.rows * out_width);
 	good = operations(d, w, &batch, raw, qkv, out);
 	emulated_get(d, out, host, (size_t) batch.rows * out_width);
 	for (int i = 0, row = 0; i < SEQUENCES; row += count[i++])
@@ -243,7 +244,7 @@ turned(const world *w, int i, int row, int h, int e)
 	a = x[s->interleaved ? 2 * pair : pair];
 	b = x[s->interleaved ? 2 * pair + 1 : pair + half];
 	a = second ? a * table[half + pair] + b * table[pair] : a * table[pair] - b * table[half + pair];
-	return s->f32 && h >= s->heads ? a : half_to_float(half_from_float((float) a));
+	return s->f32 && h >= s->heads ? a : emulated_round((float) a);
 }
 
 /* Turned elements of all heads of a sequence: [length][width] */

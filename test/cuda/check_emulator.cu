@@ -320,8 +320,9 @@ test_fresh_memory()
 }
 
 /* Q K^T by ldmatrix and mma against a plain sum, as attention uses them. */
+template <typename T>
 static __global__ void
-product_kernel(float *out, const __half *a, const __half *b)
+product_kernel(float *out, const T *a, const T *b)
 {
 	unsigned	of_a[4];
 	unsigned	of_b[4];
@@ -330,31 +331,32 @@ product_kernel(float *out, const __half *a, const __half *b)
 
 	load_matrices(of_a, a + lane % 16 * 16 + lane / 16 * 8);
 	load_matrices(of_b, b + (lane / 16 * 8 + lane % 8) * 16 + lane / 8 % 2 * 8);
-	multiply_matrices(c[0], of_a, of_b[0], of_b[1]);
-	multiply_matrices(c[1], of_a, of_b[2], of_b[3]);
+	multiply_matrices<T>(c[0], of_a, of_b[0], of_b[1]);
+	multiply_matrices<T>(c[1], of_a, of_b[2], of_b[3]);
 	for (int n = 0; n < 2; n++)
 		for (int i = 0; i < 4; i++)
 			out[(lane / 4 + i / 2 * 8) * 16 + n * 8 + lane % 4 * 2 + i % 2] = c[n][i];
 }
 
+template <typename T>
 static void
-test_matrices()
+test_matrices(const char *kind)
 {
-	__half	   *a = (__half *) device_memory(512);
-	__half	   *b = (__half *) device_memory(512);
+	T		   *a = (T *) device_memory(512);
+	T		   *b = (T *) device_memory(512);
 	float	   *out = (float *) device_memory(1024);
-	__half		host[2][256];
+	T			host[2][256];
 	float		got[256];
 	bool		all = true;
 
 	for (int i = 0; i < 256; i++)
 	{
-		host[0][i] = to_half((float) (i * 37 % 23 - 11));
-		host[1][i] = to_half((float) (i * 53 % 19 - 9));
+		host[0][i] = from_float<T>((float) (i * 37 % 23 - 11));
+		host[1][i] = from_float<T>((float) (i * 53 % 19 - 9));
 	}
 	cudaMemcpyAsync(a, host[0], 512, cudaMemcpyHostToDevice, stream);
 	cudaMemcpyAsync(b, host[1], 512, cudaMemcpyHostToDevice, stream);
-	LAUNCH(product_kernel, 1, WARP, 0, stream, out, a, b);
+	LAUNCH(product_kernel<T>, 1, WARP, 0, stream, out, a, b);
 	cudaMemcpyAsync(got, out, 1024, cudaMemcpyDeviceToHost, stream);
 	cudaStreamSynchronize(stream);
 	for (int i = 0; i < 256; i++)
@@ -365,7 +367,7 @@ test_matrices()
 			sum += to_float(host[0][i / 16 * 16 + k]) * to_float(host[1][i % 16 * 16 + k]);
 		all &= got[i] == sum;
 	}
-	ok(all, "ldmatrix and mma: a product of 16 x 16 x 16");
+	ok(all, "ldmatrix and mma: a product of 16 x 16 x 16, %s", kind);
 }
 
 int
@@ -378,6 +380,7 @@ main()
 	test_memory();
 	test_streams();
 	test_fresh_memory();
-	test_matrices();
+	test_matrices<__half>("f16");
+	test_matrices<bfloat16>("bf16");
 	return tap_done();
 }

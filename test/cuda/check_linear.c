@@ -49,7 +49,7 @@ reference_part(const linear_case *c, int p, const model_tensor *t, int first, in
 	double	   *x = malloc(sizeof(double) * (size_t) c->columns);
 
 	for (size_t i = 0; i < (size_t) (t->rows * t->columns) && (is_float || rows > GEMV_ROWS); i++)
-		w[i] = half_to_float(half_from_float((float) w[i]));
+		w[i] = emulated_round((float) w[i]);
 	for (int r = 0; r < rows; r++)
 	{
 		reference_input(in + r * c->columns, c->columns, !is_float && rows <= GEMV_ROWS, x);
@@ -101,18 +101,18 @@ linear_error(backend_device *d, const linear_case *c, int rows)
 	test_fill(bias, (size_t) outputs);
 	for (int p = 0, first = 0; p < c->parts; first += c->outputs[p++])
 		reference_part(c, p, &tensors[p], first, outputs, in, c->bias ? bias : NULL, rows, expected);
-	w = ops->upload_weight(d, parts, c->parts, WEIGHT_LINEAR, &e);
+	w = ops->upload_weight(d, parts, c->parts, WEIGHT_LINEAR, emulated_kind, &e);
 	for (int p = 0; p < c->parts; p++)
 		free((void *) (uintptr_t) tensors[p].data);
 	if (w != NULL)
 	{
-		backend_buffer *in_buffer = emulated_buffer(d, BACKEND_ACTIVATION, in,
+		backend_buffer *in_buffer = emulated_buffer(d, emulated_kind, in,
 													(size_t) (rows * c->columns));
 		backend_buffer *bias_buffer = emulated_buffer(d, BACKEND_F32, bias, (size_t) outputs);
 
 		args.in = in_buffer;
 		args.bias = c->bias ? bias_buffer : NULL;
-		args.out = emulated_buffer(d, c->f32 ? BACKEND_F32 : BACKEND_ACTIVATION, NULL,
+		args.out = emulated_buffer(d, c->f32 ? BACKEND_F32 : emulated_kind, NULL,
 								   (size_t) (rows * outputs));
 		args.weight = w;
 		if (run_linear(d, &args))
@@ -171,7 +171,7 @@ test_parts(backend_device *d, const char *order)
 		   "%s: linear of %d parts", order, cases[i].parts);
 }
 
-/* Rows of tables of every type: exact but for the rounding to f16. */
+/* Rows of tables of every type: exact but for the rounding to 16 bits. */
 static void
 test_embed(backend_device *d, const char *order)
 {
@@ -193,13 +193,13 @@ test_embed(backend_device *d, const char *order)
 		double	   *values[3];
 		float	   *got = malloc(sizeof(float) * 5 * (size_t) columns);
 		double	   *expected = malloc(sizeof(double) * 5 * (size_t) columns);
-		backend_buffer *out = emulated_buffer(d, BACKEND_ACTIVATION, NULL, 5 * (size_t) columns);
+		backend_buffer *out = emulated_buffer(d, emulated_kind, NULL, 5 * (size_t) columns);
 
 		for (int i = 0; i < 3; i++)
 		{
 			const model_tensor *part = &t[i];
 
-			w[i] = ops->upload_weight(d, &part, 1, WEIGHT_GATHER, NULL);
+			w[i] = ops->upload_weight(d, &part, 1, WEIGHT_GATHER, emulated_kind, NULL);
 			values[i] = test_values(part);
 		}
 		for (int r = 0; r < 5; r++)
@@ -234,21 +234,30 @@ test_refusals(backend_device *d, const char *order)
 	const backend_ops *ops = rag_backend();
 	model_tensor t = test_tensor(TYPE_F16, 8, 16);
 	const model_tensor *part = &t;
-	backend_weight *w = ops->upload_weight(d, &part, 1, WEIGHT_LINEAR, NULL);
-	backend_buffer *small = emulated_buffer(d, BACKEND_ACTIVATION, NULL, 16);
-	backend_buffer *large = emulated_buffer(d, BACKEND_ACTIVATION, NULL, 64);
+	backend_weight *w = ops->upload_weight(d, &part, 1, WEIGHT_LINEAR, emulated_kind, NULL);
+	backend_buffer *small = emulated_buffer(d, emulated_kind, NULL, 16);
+	backend_buffer *large = emulated_buffer(d, emulated_kind, NULL, 64);
 	backend_linear args = {.out = large,.in = small,.weight = w,.rows = 2};
+	backend_buffer *other = emulated_buffer(d, emulated_kind == BACKEND_BF16 ? BACKEND_ACTIVATION :
+											BACKEND_BF16, NULL, 64);
 	engine_error error;
 
 	ok(ops->linear(d, &args) == ENGINE_INTERNAL, "%s: no operation outside a step", order);
+	ok(emulated_begin(d, 1) &&
+	   ops->linear(d, &(backend_linear) {.out = large,.in = other,.weight = w,.rows = 1}) == ENGINE_INTERNAL &&
+	   ops->linear(d, &(backend_linear) {.out = other,.in = small,.weight = w,.rows = 1}) == ENGINE_INTERNAL &&
+	   ops->embed(d, &(backend_embed) {other, w, NULL, NULL}) == ENGINE_INTERNAL &&
+	   ops->gate(d, &(backend_gate) {small, other, 1, 8}) == ENGINE_INTERNAL && emulated_end(d),
+	   "%s: f16 and bf16 do not mix", order);
 	ok(emulated_begin(d, 2) && ops->linear(d, &args) == ENGINE_INTERNAL &&
 	   strstr(ops->message(d), "do not fit") != NULL && emulated_end(d),
 	   "%s: a buffer that is too small is refused", order);
 	t.bytes = 3;
-	ok(ops->upload_weight(d, &part, 1, WEIGHT_LINEAR, &error) == NULL &&
+	ok(ops->upload_weight(d, &part, 1, WEIGHT_LINEAR, emulated_kind, &error) == NULL &&
 	   error.code == ENGINE_CORRUPT, "%s: a tensor that is shorter than its shape", order);
 	ops->free(d, small);
 	ops->free(d, large);
+	ops->free(d, other);
 	ops->free_weight(d, w);
 	free((void *) (uintptr_t) t.data);
 }

@@ -14,6 +14,9 @@ extern const backend_ops *rag_backend(void);
 static bool on_cuda;
 #include "golden.h"
 
+#define TINY_GQA "test/data/tiny-models/tiny_llama_gqa_tied"
+#define TINY_ROPE "test/data/tiny-models/tiny_llama_rope_llama3"
+
 static int32_t in_order[4096];
 
 static int
@@ -61,13 +64,14 @@ compare_logits(const char *name, const float *cpu, const float *cuda, int rows, 
 }
 
 static float *
-logits_of(const char *path, bool kv_f32, const int32_t *ids, int count, int chunk, bool cuda)
+logits_of(const char *path, graph_limits limits, const int32_t *ids, int count, int chunk, bool cuda)
 {
 	golden_model g;
 	float	   *logits = NULL;
 
 	on_cuda = cuda;
-	if (golden_open(&g, path, 512, POOLING_NONE, kv_f32))
+	limits.max_len = 512;
+	if (golden_open_with(&g, path, limits))
 	{
 		logits = calloc((size_t) count * (size_t) model_get_config(g.files)->vocab_size,
 						sizeof(float));
@@ -83,8 +87,9 @@ logits_of(const char *path, bool kv_f32, const int32_t *ids, int count, int chun
 }
 
 static void
-test_decoder(const char *path, int vocab, int count, int chunk, bool kv_f32, double tolerance)
+test_decoder(const char *path, int count, int chunk, graph_limits limits, double tolerance)
 {
+	int			vocab = 100;
 	int32_t    *ids = malloc(sizeof(int32_t) * (size_t) count);
 	float	   *cpu;
 	float	   *cuda;
@@ -92,9 +97,10 @@ test_decoder(const char *path, int vocab, int count, int chunk, bool kv_f32, dou
 
 	for (int i = 0; i < count; i++)
 		ids[i] = (i * 7919 + 13) % vocab;
-	cpu = logits_of(path, kv_f32, ids, count, chunk, false);
-	cuda = logits_of(path, kv_f32, ids, count, chunk, true);
-	snprintf(name, sizeof(name), "%s, chunks of %d%s", path, chunk, kv_f32 ? ", f32 cache" : "");
+	cpu = logits_of(path, limits, ids, count, chunk, false);
+	cuda = logits_of(path, limits, ids, count, chunk, true);
+	snprintf(name, sizeof(name), "%s, chunks of %d%s%s", path, chunk, limits.kv_f32 ? ", f32 cache" : "",
+			 limits.bf16 ? ", bf16" : "");
 	if (ok(cpu != NULL && cuda != NULL, "%s: both run", name))
 		compare_logits(name, cpu, cuda, count, vocab, tolerance, 2 * tolerance);
 	free(cpu);
@@ -157,10 +163,13 @@ main(void)
 
 	for (int i = 0; i < 4096; i++)
 		in_order[i] = i;
-	test_decoder("test/data/tiny-models/tiny_llama_gqa_tied", 100, 40, 17, false, 0.02);
-	test_decoder("test/data/tiny-models/tiny_llama_gqa_tied", 100, 5, 1, false, 0.02);
-	test_decoder("test/data/tiny-models/tiny_llama_gqa_tied", 100, 40, 40, true, 0.02);
-	test_decoder("test/data/tiny-models/tiny_llama_rope_llama3", 100, 40, 17, false, 0.02);
+	test_decoder(TINY_GQA, 40, 17, (graph_limits) {0}, 0.02);
+	test_decoder(TINY_GQA, 5, 1, (graph_limits) {0}, 0.02);
+	test_decoder(TINY_GQA, 40, 40, (graph_limits) {.kv_f32 = true}, 0.02);
+	test_decoder(TINY_ROPE, 40, 17, (graph_limits) {0}, 0.02);
+	test_decoder(TINY_GQA, 40, 17, (graph_limits) {.bf16 = true}, 0.16);
+	test_decoder(TINY_GQA, 5, 1, (graph_limits) {.bf16 = true}, 0.16);
+	test_decoder(TINY_ROPE, 40, 40, (graph_limits) {.bf16 = true,.kv_f32 = true}, 0.16);
 	if (models == NULL || *models == '\0')
 		tap_skip("RAG_TEST_MODELS names no models");
 	else if (getenv("RAG_TEST_QUICK") == NULL)

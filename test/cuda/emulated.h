@@ -1,6 +1,6 @@
 /*
- * emulated.h: what the tests of the CUDA backend share: the backend, linked in, buffers of f16, and the
- * same test in each order in which the threads of a block may run.
+ * emulated.h: what the tests of the CUDA backend share: the backend, linked in, buffers of 16-bit floats of
+ * both kinds, and the same test in each order in which the threads of a block may run.
  */
 #ifndef RAG_TEST_EMULATED_H
 #define RAG_TEST_EMULATED_H
@@ -15,6 +15,9 @@
 extern const backend_ops *rag_backend(void);
 
 static const int awkward_rows[] = {1, 2, 3, 4, 5, 15, 16, 17, 33};
+
+/* The activations that the test is of. */
+static backend_element emulated_kind = BACKEND_ACTIVATION;
 
 /* What came out of the test so far, as a number. */
 static uint64_t emulated_hash;
@@ -35,7 +38,28 @@ emulated_quick(void)
 	return getenv("RAG_TEST_QUICK") != NULL;
 }
 
-/* Runs test(device) in three orders of the threads: the same must come out. Quick: in the last one. */
+/* Runs test(device) with this order of the threads. */
+static uint64_t
+emulated_in_order(void (*test) (backend_device *d, const char *order), emulator_order order,
+				  const char *name)
+{
+	engine_error error;
+	backend_device *d = rag_backend()->open(&(backend_config) {0}, &error);
+
+	if (!ok(d != NULL, "%s: open", name))
+		return 0;
+	emulator_set_order(order, 1);
+	emulated_hash = 0xCBF29CE484222325u;
+	test_state = 88172645463325252u;
+	test(d, name);
+	rag_backend()->close(d);
+	return emulated_hash;
+}
+
+/*
+ * In three orders of the threads: the same must come out. Quick: in the last one. Once more with bf16, whose
+ * kernels are the same templates.
+ */
 __attribute__((unused))
 static void
 emulated_each_order(void (*test) (backend_device *d, const char *order))
@@ -45,30 +69,51 @@ emulated_each_order(void (*test) (backend_device *d, const char *order))
 
 	for (int order = emulated_quick() ? EMULATOR_RANDOM : EMULATOR_FORWARD;
 		 order <= EMULATOR_RANDOM; order++)
-	{
-		engine_error error;
-		backend_device *d = rag_backend()->open(&(backend_config) {0}, &error);
-
-		if (!ok(d != NULL, "%s: open", names[order]))
-			return;
-		emulator_set_order((emulator_order) order, 1);
-		emulated_hash = 0xCBF29CE484222325u;
-		test_state = 88172645463325252u;
-		test(d, names[order]);
-		hash[order] = emulated_hash;
-		rag_backend()->close(d);
-	}
+		hash[order] = emulated_in_order(test, (emulator_order) order, names[order]);
 	if (!emulated_quick())
 		ok(hash[0] == hash[1] && hash[0] == hash[2], "the same bits in each order of the threads");
+	emulated_kind = BACKEND_BF16;
+	(void) emulated_in_order(test, EMULATOR_RANDOM, "bf16");
+	emulated_kind = BACKEND_ACTIVATION;
 }
 
-/* Floats that f16 holds exactly. */
+/* The bits of x in 16, of the kind of the test, and back. */
+static uint16_t
+emulated_bits(float x)
+{
+	uint32_t	bits;
+
+	if (emulated_kind == BACKEND_ACTIVATION)
+		return half_from_float(x);
+	memcpy(&bits, &x, sizeof(bits));
+	return (uint16_t) ((isnan(x) ? bits | 0x400000 : bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
+}
+
+static float
+emulated_value(uint16_t half)
+{
+	uint32_t	bits = (uint32_t) half << 16;
+	float		x;
+
+	if (emulated_kind == BACKEND_ACTIVATION)
+		return half_to_float(half);
+	memcpy(&x, &bits, sizeof(x));
+	return x;
+}
+
+static float
+emulated_round(float x)
+{
+	return emulated_value(emulated_bits(x));
+}
+
+/* Floats that 16 bits hold exactly. */
 __attribute__((unused))
 static void
 emulated_fill(float *x, size_t n, float size)
 {
 	for (size_t i = 0; i < n; i++)
-		x[i] = half_to_float(half_from_float(test_float() * size));
+		x[i] = emulated_round(test_float() * size);
 }
 
 /* A buffer with these elements, or NaNs if there are none. */
@@ -80,7 +125,7 @@ emulated_buffer(backend_device *d, backend_element element, const float *data, s
 	uint16_t   *half = malloc(n * sizeof(uint16_t));
 
 	for (size_t i = 0; data != NULL && i < n; i++)
-		half[i] = half_from_float(data[i]);
+		half[i] = emulated_bits(data[i]);
 	if (data != NULL)
 		cudaMemcpyAsync(b->data, element == BACKEND_F32 ? (const void *) data : half,
 						n * (element == BACKEND_F32 ? 4 : 2), cudaMemcpyHostToDevice, d->compute);
@@ -100,7 +145,7 @@ emulated_get(backend_device *d, const backend_buffer *b, float *data, size_t n)
 					n * (b->element == BACKEND_F32 ? 4 : 2), cudaMemcpyDeviceToHost, d->compute);
 	cudaStreamSynchronize(d->compute);
 	for (size_t i = 0; b->element != BACKEND_F32 && i < n; i++)
-		data[i] = half_to_float(half[i]);
+		data[i] = emulated_value(half[i]);
 	free(half);
 	emulated_note(data, n * sizeof(float));
 }
@@ -128,20 +173,24 @@ emulated_end(backend_device *d)
 	return rag_backend()->end_step(d) == ENGINE_OK && rag_backend()->sync(d) == ENGINE_OK;
 }
 
-/* One rounding of an intermediate result and one of the result to f16. */
+/* One rounding of an intermediate result and one of the result to f16; bf16 has three bits less. */
 #define F16_ERROR 1.5e-3
+#define BF16_FACTOR 8
 #define F32_ERROR 1e-5
 
-/* Greatest difference, in units of what is allowed: `absolute` and, of the number, `relative`. NaN is infinite. */
+/* Greatest difference, in units of what is allowed: `absolute` and, of the number, `relative`, as is right for
+ * f16 or, both small, f32. NaN is infinite. */
 __attribute__((unused))
 static double
 emulated_error(const float *got, const double *expected, size_t n, double absolute, double relative)
 {
+	double		factor = emulated_kind == BACKEND_BF16 && relative >= F16_ERROR ? BF16_FACTOR : 1;
 	double		worst = 0;
 
 	for (size_t i = 0; i < n; i++)
 	{
-		double		e = fabs(got[i] - expected[i]) / (absolute + relative * fabs(expected[i]));
+		double		e = fabs(got[i] - expected[i]) /
+			(factor * (absolute + relative * fabs(expected[i])));
 
 		worst = e > worst ? e : worst;
 		if (isnan(e))

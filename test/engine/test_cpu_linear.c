@@ -166,7 +166,7 @@ upload(backend_device *d, const linear_case *c, const linear_data *data)
 {
 	const model_tensor *parts[3] = {&data->tensors[0], &data->tensors[1], &data->tensors[2]};
 
-	return backend_cpu()->upload_weight(d, parts, c->parts, WEIGHT_LINEAR, NULL);
+	return backend_cpu()->upload_weight(d, parts, c->parts, WEIGHT_LINEAR, BACKEND_ACTIVATION, NULL);
 }
 
 /* Adds to *worst; false when something failed outright. */
@@ -325,7 +325,7 @@ test_gather_rows(backend_device *d, const char *isa)
 		}
 		for (int use = WEIGHT_BOTH; use <= WEIGHT_GATHER; use++)
 		{
-			backend_weight *w = ops->upload_weight(d, &part, 1, (backend_weight_use) use, NULL);
+			backend_weight *w = ops->upload_weight(d, &part, 1, (backend_weight_use) use, BACKEND_ACTIVATION, NULL);
 
 			good &= w != NULL && ops->begin_step(d, &batch) == ENGINE_OK &&
 				ops->embed(d, &(backend_embed) {.out = to, .tokens = w}) == ENGINE_OK &&
@@ -352,15 +352,15 @@ test_errors(backend_device *d, const char *isa)
 	model_tensor t = test_tensor(TYPE_Q8_0, 4, 64);
 	model_tensor other = test_tensor(TYPE_Q8_0, 4, 32);
 	const model_tensor *parts[2] = {&t, &other};
-	backend_weight *w = ops->upload_weight(d, parts, 1, WEIGHT_LINEAR, NULL);
+	backend_weight *w = ops->upload_weight(d, parts, 1, WEIGHT_LINEAR, BACKEND_ACTIVATION, NULL);
 	backend_buffer *in = test_buffer(d, NULL, 64);
 	backend_buffer *out = test_buffer(d, NULL, 4);
 	backend_linear args = {.out = out, .in = in, .weight = w, .rows = 2};
 
-	ok(ops->upload_weight(d, parts, 2, WEIGHT_LINEAR, &error) == NULL &&
+	ok(ops->upload_weight(d, parts, 2, WEIGHT_LINEAR, BACKEND_ACTIVATION, &error) == NULL &&
 	   error.code == ENGINE_UNSUPPORTED, "%s: parts of unequal columns", isa);
 	t.bytes--;
-	ok(ops->upload_weight(d, parts, 1, WEIGHT_LINEAR, &error) == NULL &&
+	ok(ops->upload_weight(d, parts, 1, WEIGHT_LINEAR, BACKEND_ACTIVATION, &error) == NULL &&
 	   error.code == ENGINE_CORRUPT, "%s: a tensor that is too short", isa);
 	ok(ops->linear(d, &args) == ENGINE_INTERNAL && strstr(ops->message(d), "linear") != NULL,
 	   "%s: rows that do not fit", isa);

@@ -173,7 +173,7 @@ test_epilogues(backend_device *d, const char *isa)
 	x[0] = -3e4f;
 	x[1] = 3e4f;
 	x[2] = 0;
-	w = ops->upload_weight(d, &part, 1, WEIGHT_LINEAR, NULL);
+	w = ops->upload_weight(d, &part, 1, WEIGHT_LINEAR, BACKEND_ACTIVATION, NULL);
 	in = test_buffer(d, x, POINTS);
 	args = (backend_linear) {.out = out, .in = in, .weight = w, .rows = POINTS / N,
 							 .epilogue = EPILOGUE_GELU};

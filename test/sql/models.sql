@@ -26,6 +26,7 @@ SELECT rag.load_model('x', :'alphabet', kind => 'poetry');
 SELECT rag.load_model('x', :'alphabet', options => '[1]');
 SELECT rag.load_model('x', :'alphabet', options => '{"max_modl_len": 10}');
 SELECT rag.load_model('x', :'alphabet', options => '{"max_model_len": -10}');
+SELECT rag.load_model('x', :'alphabet', options => '{"dtype": "float8"}');
 SELECT rag.load_model(NULL, :'alphabet');
 SELECT rag.load_model('x', NULL);
 SELECT rag.load_model('x', :'alphabet', options => NULL);

@@ -120,7 +120,8 @@ extern backend_device *device_open(const backend_config *config, simd_isa isa,
 
 /* weight.c */
 extern backend_weight *weight_upload(backend_device *d, const model_tensor *const *parts,
-									 int count, backend_weight_use use, engine_error *error);
+									 int count, backend_weight_use use, backend_element activations,
+									 engine_error *error);
 extern void weight_free(backend_device *d, backend_weight *w);
 /* Row `row` as f32, all its columns. */
 extern void weight_row(const backend_weight *w, int row, float *out);

@@ -144,12 +144,13 @@ upload_rows(backend_weight *w, const model_tensor *t, engine_error *error)
 
 backend_weight *
 weight_upload(backend_device *d, const model_tensor *const *parts, int count,
-			  backend_weight_use use, engine_error *error)
+			  backend_weight_use use, backend_element activations, engine_error *error)
 {
 	backend_weight *w;
 	int64_t		rows = 0;
 	int			widest;
 
+	(void) activations;			/* are f32 here */
 	if (count < 1 || count > WEIGHT_PARTS || (use == WEIGHT_GATHER && count != 1))
 	{
 		engine_fail(error, ENGINE_INTERNAL, "a weight of %d parts", count);

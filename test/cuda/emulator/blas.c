@@ -1,6 +1,6 @@
 /*
- * blas.c: the matrix products that cuda/ asks cuBLAS for: A transposed, B not, 16-bit floats in,
- * sums in f32.
+ * blas.c: the matrix products that cuda/ asks cuBLAS for: A transposed, B not, 16-bit floats of
+ * either kind in, sums in f32.
  *
  * A plain loop, four columns of C by one of A at a time, in vectors of the compiler's.
  */
@@ -20,20 +20,43 @@ typedef struct product
 	int			m;
 	int			n;
 	int			k;
-	const _Float16 *a;
+	const uint16_t *a;
 	int			lda;
-	const _Float16 *b;
+	const uint16_t *b;
 	int			ldb;
 	void	   *c;
+	bool		bf16;
 	bool		f32;
 	int			ldc;
 } product;
 
 static void
-widen(float *restrict to, const _Float16 *restrict from, int n)
+widen(float *restrict to, const uint16_t *restrict from, int n, bool bf16)
 {
+	if (bf16)
+	{
+		uint32_t   *bits = (uint32_t *) (void *) to;
+
+		for (int i = 0; i < n; i++)
+			bits[i] = (uint32_t) from[i] << 16;
+		return;
+	}
 	for (int i = 0; i < n; i++)
-		to[i] = (float) from[i];
+		to[i] = (float) ((const _Float16 *) (const void *) from)[i];
+}
+
+static uint16_t
+narrow(float x, bool bf16)
+{
+	_Float16	half = (_Float16) x;
+	uint32_t	bits;
+	uint16_t	result;
+
+	memcpy(&bits, &x, sizeof(bits));
+	memcpy(&result, &half, sizeof(result));
+	if (!bf16)
+		return result;
+	return (uint16_t) ((x != x ? bits | 0x400000 : bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
 }
 
 #define LANES 16
@@ -66,10 +89,10 @@ run_product(void *data)
 	float	   *a = malloc(sizeof(float) * (size_t) p->k);
 
 	for (int j = 0; j < p->n; j++)
-		widen(b + (size_t) j * (size_t) p->k, p->b + (size_t) j * (size_t) p->ldb, p->k);
+		widen(b + (size_t) j * (size_t) p->k, p->b + (size_t) j * (size_t) p->ldb, p->k, p->bf16);
 	for (int i = 0; i < p->m; i++)
 	{
-		widen(a, p->a + (size_t) i * (size_t) p->lda, p->k);
+		widen(a, p->a + (size_t) i * (size_t) p->lda, p->k, p->bf16);
 		for (int j = 0; j < p->n; j++)
 		{
 			float		sum = dot(a, b + (size_t) j * (size_t) p->k, p->k);
@@ -78,7 +101,7 @@ run_product(void *data)
 			if (p->f32)
 				((float *) p->c)[at] = sum;
 			else
-				((_Float16 *) p->c)[at] = (_Float16) sum;
+				((uint16_t *) p->c)[at] = narrow(sum, p->bf16);
 		}
 	}
 	free(a);
@@ -93,13 +116,14 @@ cublasGemmEx(cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op
 {
 	product    *p;
 
-	if (op_a != CUBLAS_OP_T || op_b != CUBLAS_OP_N || type_a != CUDA_R_16F || type_b != CUDA_R_16F ||
+	if (op_a != CUBLAS_OP_T || op_b != CUBLAS_OP_N || (type_a != CUDA_R_16F && type_a != CUDA_R_16BF) ||
+		type_b != type_a || (type_c != type_a && type_c != CUDA_R_32F) ||
 		*(const float *) alpha != 1 || *(const float *) beta != 0 || m < 1 || n < 1 || k < 1 ||
 		lda < k || ldb < k || ldc < m || compute != CUBLAS_COMPUTE_32F ||
 		algorithm != CUBLAS_GEMM_DEFAULT)
 		return CUBLAS_STATUS_INVALID_VALUE;
 	p = malloc(sizeof(*p));
-	*p = (product) {m, n, k, a, lda, b, ldb, c, type_c == CUDA_R_32F, ldc};
+	*p = (product) {m, n, k, a, lda, b, ldb, c, type_a == CUDA_R_16BF, type_c == CUDA_R_32F, ldc};
 	emulator_enqueue(handle->stream, &(emulator_work) {run_product, free, p});
 	return CUBLAS_STATUS_SUCCESS;
 }

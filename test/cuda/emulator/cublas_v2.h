@@ -30,7 +30,8 @@ typedef enum cublasOperation_t
 typedef enum cudaDataType
 {
 	CUDA_R_32F = 0,
-	CUDA_R_16F = 2
+	CUDA_R_16F = 2,
+	CUDA_R_16BF = 14
 } cudaDataType;
 
 typedef enum cublasComputeType_t

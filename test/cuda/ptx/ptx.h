@@ -6,6 +6,7 @@
 #define PTX_H
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -262,17 +263,29 @@ ptx_load_matrices(const unsigned char *at, bool transposed, uint32_t *r0, uint32
 	}
 }
 
+struct ptx_bf16
+{
+	uint16_t	bits;
+
+	explicit operator float() const
+	{
+		return std::bit_cast<float>((uint32_t) bits << 16);
+	}
+};
+
+template <typename T>
 struct ptx_fragments
 {
-	_Float16	a[8];
-	_Float16	b[4];
+	T			a[8];
+	T			b[4];
 };
 
 /*
- * mma.m16n8k16, f16 and f32. Element i of A's fragment in lane l: row l / 4, + 8 for i 2, 3, 6 and 7;
+ * mma.m16n8k16, T (_Float16 or ptx_bf16) and f32. Element i of A's fragment in lane l: row l / 4, + 8 for i 2, 3, 6 and 7;
  * column 2 (l % 4) + i % 2, + 8 for i from 4 on. Of B's: row 2 (l % 4) + i % 2, + 8 for i from 2 on;
  * column l / 4. Of C's: row l / 4, + 8 for i from 2 on; column 2 (l % 4) + i % 2.
  */
+template <typename T>
 static inline void
 ptx_multiply(const uint32_t ab[6], float c[4])
 {
@@ -282,7 +295,7 @@ ptx_multiply(const uint32_t ab[6], float c[4])
 
 	for (uint32_t l = 0; l < EMULATOR_WARP; l++)
 	{
-		ptx_fragments f = ptx_brought<ptx_fragments>(slots, l);
+		ptx_fragments<T> f = ptx_brought<ptx_fragments<T>>(slots, l);
 
 		for (uint32_t i = 0; i < 8; i++)
 			a[l / 4 + (i / 2 % 2) * 8][l % 4 * 2 + i % 2 + i / 4 * 8] = (float) f.a[i];

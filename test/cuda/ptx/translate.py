@@ -194,7 +194,8 @@ class Translator:
             c = [self.name(r) for r in self.vector(o[0])]
             inputs = ", ".join(self.value(r, "u32") for x in o[1:3] for r in self.vector(x))
             added = ", ".join(self.value(r, "f32") for r in self.vector(o[3]))
-            return f"{{ uint32_t ab[] = {{{inputs}}}; float c[] = {{{added}}}; ptx_multiply(ab, c); " + \
+            kind = "ptx_bf16" if "bf16" in parts else "_Float16"
+            return f"{{ uint32_t ab[] = {{{inputs}}}; float c[] = {{{added}}}; ptx_multiply<{kind}>(ab, c); " + \
                 " ".join(f"{r} = c[{i}];" for i, r in enumerate(c)) + " }"
         if op == "cp" and "commit_group" in parts:
             return "emulator_copy_commit();"
