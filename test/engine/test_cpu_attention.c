@@ -192,7 +192,7 @@ run_causal(backend_device *d, const world *w, bool together, int chunk, result *
 	int			stride = (LONGEST + w->s.block_size - 1) / w->s.block_size;
 	int32_t		tables[SEQUENCES * LONGEST];
 	backend_kv_config config = {2, w->s.kv_heads, w->s.head_size, w->s.block_size,
-	SEQUENCES * stride, w->s.f32};
+	SEQUENCES * stride, w->s.f32, false};
 	backend_kv *kv = ops->alloc_kv(d, &config, NULL);
 	int			done[SEQUENCES] = {0};
 	bool		good = kv != NULL;
@@ -477,7 +477,7 @@ static void
 test_batches(backend_device *d, const char *isa)
 {
 	const backend_ops *ops = backend_cpu();
-	backend_kv_config config = {1, 1, 16, 16, 4, false};
+	backend_kv_config config = {1, 1, 16, 16, 4, false, false};
 	backend_kv *kv = ops->alloc_kv(d, &config, NULL);
 	engine_error error;
 	int32_t		tokens[3] = {0},
@@ -518,7 +518,7 @@ test_batches(backend_device *d, const char *isa)
 	config.block_size = 8;
 	ok(ops->alloc_kv(d, &config, &error) == NULL && error.code == ENGINE_UNSUPPORTED,
 	   "%s: blocks of 8 tokens are refused", isa);
-	config = (backend_kv_config) {1 << 20, 1 << 20, 256, 1 << 20, 1 << 20, false};
+	config = (backend_kv_config) {1 << 20, 1 << 20, 256, 1 << 20, 1 << 20, false, false};
 	ok(ops->alloc_kv(d, &config, &error) == NULL && error.code == ENGINE_NO_MEMORY,
 	   "%s: a cache larger than any memory", isa);
 	ops->free_kv(d, kv);
