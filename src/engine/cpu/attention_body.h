@@ -262,10 +262,10 @@ weigh_values(const attention_state *s, float *out, int rows, const int *visible,
 		const float *values = s->values + p * ATTENTION_KEYS * PANEL_OUTPUTS;
 
 		if (!apart)
-			multiply_tile(sums, s->weights, ATTENTION_KEYS, 1, values, seen, rows);
+			multiply_tile(sums, s->weights, ATTENTION_KEYS, 1, values, seen, rows, false);
 		for (int r = 0; apart && r < rows; r++)
 			multiply_tile(sums + r * PANEL_OUTPUTS, s->weights + r * ATTENTION_KEYS, ATTENTION_KEYS,
-						  1, values, visible[r], 1);
+						  1, values, visible[r], 1, false);
 	}
 }
 
@@ -294,7 +294,7 @@ attend_tile(const attention_state *s, const attention_args *args, int tile, int 
 	for (int p = 0; p * PANEL_OUTPUTS < seen; p++)
 		multiply_tile(s->scores + p * TILE_ROWS * PANEL_OUTPUTS,
 					  s->queries + row * args->head_size, 1, (size_t) stride,
-					  s->keys + p * args->head_size * PANEL_OUTPUTS, args->head_size, rows);
+					  s->keys + p * args->head_size * PANEL_OUTPUTS, args->head_size, rows, false);
 	for (int r = 0; r < rows; r++)
 	{
 		float		factor = soften_row(s, row + r, r, visible[r]);

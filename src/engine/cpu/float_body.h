@@ -15,15 +15,42 @@
 #include "engine/cpu/kernels.h"
 #include "engine/cpu/math_body.h"
 
+/* c += column k of rows of a . row k of b. */
+VEC_INLINE void
+multiply_column(vec c[FLOAT_ROWS][FLOAT_VECS], const float *a, size_t row_stride, const float *b,
+				const int rows, const bool fetch)
+{
+	vec			w[FLOAT_VECS];
+
+#pragma GCC unroll 2
+	for (int v = 0; v < FLOAT_VECS; v++)
+	{
+		if (fetch)
+			__builtin_prefetch((const char *) (b + v * 16) + PREFETCH_BYTES);
+		w[v] = vec_load(b + v * 16);
+	}
+#pragma GCC unroll 16
+	for (int r = 0; r < rows; r++)
+	{
+		vec			x = vec_set(a[(size_t) r * row_stride]);
+
+#pragma GCC unroll 2
+		for (int v = 0; v < FLOAT_VECS; v++)
+			c[r][v] = vec_fma(x, w[v], c[r][v]);
+	}
+}
+
 /*
  * sums[r][0..) += sum over k of a[r * row_stride + k * column_stride] * b[k][0..), for FLOAT_VECS
- * vectors. rows is a constant at every call, so the loops over it disappear.
+ * vectors. rows and fetch are constants at every call, so the loops over rows disappear. fetch: b comes from
+ * memory, not from the cache.
  */
 VEC_INLINE void
 multiply_rows(float *sums, const float *a, size_t row_stride, size_t column_stride,
-			  const float *b, int columns, const int rows)
+			  const float *b, int columns, const int rows, const bool fetch)
 {
 	vec			c[FLOAT_ROWS][FLOAT_VECS];
+	int			k = 0;
 
 #pragma GCC unroll 16
 	for (int r = 0; r < rows; r++)
@@ -32,26 +59,14 @@ multiply_rows(float *sums, const float *a, size_t row_stride, size_t column_stri
 		for (int v = 0; v < FLOAT_VECS; v++)
 			c[r][v] = vec_load(sums + r * PANEL_OUTPUTS + v * 16);
 	}
-	for (int k = 0; k < columns; k++, a += column_stride, b += PANEL_OUTPUTS)
+	for (; !fetch && k + 4 <= columns; k += 4)
 	{
-		vec			w[FLOAT_VECS];
-
-#pragma GCC unroll 2
-		for (int v = 0; v < FLOAT_VECS; v++)
-		{
-			__builtin_prefetch((const char *) (b + v * 16) + PREFETCH_BYTES);
-			w[v] = vec_load(b + v * 16);
-		}
-#pragma GCC unroll 16
-		for (int r = 0; r < rows; r++)
-		{
-			vec			x = vec_set(a[(size_t) r * row_stride]);
-
-#pragma GCC unroll 2
-			for (int v = 0; v < FLOAT_VECS; v++)
-				c[r][v] = vec_fma(x, w[v], c[r][v]);
-		}
+#pragma GCC unroll 4
+		for (int i = 0; i < 4; i++, a += column_stride, b += PANEL_OUTPUTS)
+			multiply_column(c, a, row_stride, b, rows, fetch);
 	}
+	for (; k < columns; k++, a += column_stride, b += PANEL_OUTPUTS)
+		multiply_column(c, a, row_stride, b, rows, fetch);
 #pragma GCC unroll 16
 	for (int r = 0; r < rows; r++)
 	{
@@ -64,7 +79,7 @@ multiply_rows(float *sums, const float *a, size_t row_stride, size_t column_stri
 /* All rows of a tile, as evenly cut as FLOAT_ROWS allows. */
 VEC_INLINE void
 multiply_tile(float *sums, const float *a, size_t row_stride, size_t column_stride,
-			  const float *b, int columns, int rows)
+			  const float *b, int columns, int rows, const bool fetch)
 {
 	int			passes = (rows + FLOAT_ROWS - 1) / FLOAT_ROWS;
 
@@ -83,7 +98,7 @@ multiply_tile(float *sums, const float *a, size_t row_stride, size_t column_stri
 				case n: \
 					if (n <= FLOAT_ROWS) \
 						multiply_rows(s, x, row_stride, column_stride, b + v, columns, \
-									  n <= FLOAT_ROWS ? n : 1); \
+									  n <= FLOAT_ROWS ? n : 1, fetch); \
 					break
 				MULTIPLY_CASE(1);
 				MULTIPLY_CASE(2);
@@ -104,7 +119,14 @@ static void
 float_multiply(float *sums, const float *tile, int stride, const float *panel, int columns,
 			   int rows)
 {
-	multiply_tile(sums, tile, 1, (size_t) stride, panel, columns, rows);
+	multiply_tile(sums, tile, 1, (size_t) stride, panel, columns, rows, true);
+}
+
+static void
+float_multiply_again(float *sums, const float *tile, int stride, const float *panel, int columns,
+					 int rows)
+{
+	multiply_tile(sums, tile, 1, (size_t) stride, panel, columns, rows, false);
 }
 
 static void

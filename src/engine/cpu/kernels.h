@@ -156,6 +156,9 @@ typedef struct float_kernels
 	/* sums[rows][32] += the product of a tile and a panel over some columns */
 	void		(*multiply) (float *sums, const float *tile, int stride, const float *panel,
 							 int columns, int rows);
+	/* the same bits; the panel is in the cache already */
+	void		(*multiply_again) (float *sums, const float *tile, int stride, const float *panel,
+								   int columns, int rows);
 	void		(*finish) (const finish_args *args);
 	void		(*norm) (const norm_args *args);
 	void		(*gate) (float *out, const float *in, int columns);
@@ -172,6 +175,7 @@ typedef struct float_kernels
 	.expand_half = float_expand_half, \
 	.expand_bfloat = float_expand_bfloat, \
 	.multiply = float_multiply, \
+	.multiply_again = float_multiply_again, \
 	.finish = float_finish, \
 	.norm = rows_norm, \
 	.gate = rows_gate, \

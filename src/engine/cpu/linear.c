@@ -101,11 +101,11 @@ multiply_float(const linear_job *job, const weight_part *part, const uint8_t *pa
 		{
 			if (k + columns == job->columns)
 				prefetch_out(job, out + (size_t) r * (size_t) job->outputs, rows - r);
-			kernels->multiply(sums + r * PANEL_OUTPUTS,
-							  job->d->input + (size_t) (first + r) * (size_t) job->columns +
-							  (size_t) k * (size_t) job->stride,
-							  job->stride, weights, columns,
-							  rows - r < TILE_ROWS ? rows - r : TILE_ROWS);
+			(r == 0 && weights != expanded ? kernels->multiply : kernels->multiply_again)
+				(sums + r * PANEL_OUTPUTS,
+				 job->d->input + (size_t) (first + r) * (size_t) job->columns +
+				 (size_t) k * (size_t) job->stride,
+				 job->stride, weights, columns, rows - r < TILE_ROWS ? rows - r : TILE_ROWS);
 		}
 	}
 }
