@@ -133,7 +133,7 @@ ifneq ($(filter-out engine c-tests $(CUDA_GOALS) $(BUILD)/%,$(or $(MAKECMDGOALS)
 # ---------------------------------------------------------------------------
 # The module: PostgreSQL rooms by PGXS, linked with the plain objects.
 # ---------------------------------------------------------------------------
-PG_ROOMS = src src/type src/hnsw src/serve src/remote src/batch src/sql
+PG_ROOMS = src src/type src/hnsw src/exact src/serve src/remote src/batch src/sql
 PG_SOURCES = $(foreach d,$(PG_ROOMS),$(wildcard $d/*.c))
 PG_OBJECTS = $(PG_SOURCES:.c=.o)
 OBJS = $(PG_OBJECTS) $(call objects,$(MODULE_PLAIN_SOURCES))

@@ -14,5 +14,6 @@ void		_PG_init(void);
 void
 _PG_init(void)
 {
+	RagExactInit();
 	RagServeInit();
 }

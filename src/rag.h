@@ -13,9 +13,13 @@
 
 #include "access/genam.h"
 #include "access/relscan.h"
+#include "access/stratnum.h"
 #include "access/transam.h"
+#include "commands/explain.h"
 #include "commands/vacuum.h"
+#include "nodes/extensible.h"
 #include "nodes/pathnodes.h"
+#include "optimizer/appendinfo.h"
 #include "pgstat.h"
 #include "storage/buf_internals.h"
 #include "utils/guc.h"
@@ -24,6 +28,9 @@
 #include "utils/snapmgr.h"
 #if PG_VERSION_NUM >= 150000
 #include "common/pg_prng.h"
+#endif
+#if PG_VERSION_NUM >= 180000
+#include "commands/explain_format.h"
 #endif
 
 /* Errors of type input that the caller may want saved, not raised: since 16. */
@@ -151,6 +158,44 @@ RagDisablePath(Path *path)
 #endif
 }
 
+/* A path that stands on another one is disabled with it: since 18 that is not told by the costs. */
+static inline void
+RagCopyDisabled(Path *path, const Path *child)
+{
+#if PG_VERSION_NUM >= 180000
+	path->disabled_nodes = child->disabled_nodes;
+#endif
+}
+
+static inline bool
+RagPathKeyIsAscending(const PathKey *key)
+{
+#if PG_VERSION_NUM >= 180000
+	return key->pk_cmptype == COMPARE_LT;
+#else
+	return key->pk_strategy == BTLessStrategyNumber;
+#endif
+}
+
+/* An expression of a table as one of its member, a partition at any depth or a child. */
+static inline Node *
+RagTranslateForMember(PlannerInfo *root, Node *expression, RelOptInfo *member)
+{
+#if PG_VERSION_NUM >= 160000
+	return adjust_appendrel_attrs_multilevel(root, expression, member, member->top_parent);
+#else
+	return adjust_appendrel_attrs_multilevel(root, expression, member->relids,
+											 member->top_parent_relids);
+#endif
+}
+
+/* A custom scan that computes columns says so since 15; before it was expected of all. */
+#ifdef CUSTOMPATH_SUPPORT_PROJECTION
+#define RAG_CUSTOMPATH_PROJECTS CUSTOMPATH_SUPPORT_PROJECTION
+#else
+#define RAG_CUSTOMPATH_PROJECTS 0
+#endif
+
 /* For pg_stat_user_indexes and, since 18, EXPLAIN ANALYZE. */
 static inline void
 RagCountIndexScan(IndexScanDesc scan)
@@ -190,6 +235,12 @@ RagBufferTagInit(BufferTag *tag, Relation relation)
 #else
 	INIT_BUFFERTAG(*tag, relation->rd_node, MAIN_FORKNUM, 0);
 #endif
+}
+
+static inline bool
+RagBufferTagsEqual(const BufferTag *a, const BufferTag *b)
+{
+	return memcmp(a, b, sizeof(BufferTag)) == 0;
 }
 
 static inline bool
@@ -244,10 +295,12 @@ RagSettingIsDefined(const char *name)
 }
 
 /*
- * Called once by _PG_init. RagServeInit asks for shared memory and registers the
+ * Each called once by _PG_init. RagExactInit has the planner see exact scans (src/exact).
+ * RagServeInit asks for shared memory and registers the
  * model worker when the library is being preloaded; in any other case it only
  * defines the settings.
  */
+extern void RagExactInit(void);
 extern void RagServeInit(void);
 
 #endif							/* RAG_H */

@@ -9,8 +9,11 @@
  *
  * A place is only a guess, and nothing depends on its being right: a chunk counts if it
  * has the value's id and its own number, and if the snapshot of toasted values sees it.
- * No lock, pin or relation is kept from one call to the next. Where values are read in
- * another order, or their chunks lie scattered, all but a few are left to PostgreSQL.
+ * Where values are read in another order, or their chunks lie scattered, all but a few are
+ * left to PostgreSQL.
+ *
+ * No pin or relation is kept from one call to the next. The lock on the toast table is kept,
+ * as the query's own on the table is: while it is held, the toast table gets no shorter.
  */
 #include "postgres.h"
 
@@ -23,7 +26,9 @@
 #include "access/toast_internals.h"
 #include "catalog/pg_am.h"
 #include "storage/bufmgr.h"
+#include "storage/lmgr.h"
 #include "utils/fmgroids.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
 #include "type/fetch.h"
@@ -34,6 +39,9 @@ typedef struct FetchMemo
 	struct varatt_external pointer; /* the value that is in bytes */
 	LocalTransactionId transaction; /* and the transaction that has read it */
 	ItemPointerData next;		/* what follows it in the toast table */
+	Oid			relation;		/* the toast table that is locked */
+	LocalTransactionId locked_in;	/* until the end of this transaction */
+	BlockNumber blocks;			/* that it has at least, as long as it is locked */
 	bool		in_order;		/* did the value lie near the place that this was before? */
 	int			leave;			/* how many of the next ones are left to PostgreSQL */
 	int			left;			/* how many were, the last time */
@@ -53,6 +61,7 @@ typedef struct FetchReader
 	int32		chunk;			/* the number of the next one */
 	Size		size;			/* of the whole value, without its header */
 	Size		filled;
+	BlockNumber blocks;			/* that the relation is known to have */
 	char	   *bytes;
 	ItemPointerData at;			/* where the next one is thought to be */
 } FetchReader;
@@ -121,12 +130,19 @@ take_page(FetchReader *reader, Buffer buffer)
 	return reader->chunk > 0;
 }
 
+/* Is the block there? What is known is asked for again only when it is not enough. */
+static bool
+block_exists(FetchReader *reader, BlockNumber block)
+{
+	if (block >= reader->blocks)
+		reader->blocks = RelationGetNumberOfBlocks(reader->relation);
+	return block < reader->blocks;
+}
+
 /* Reads the value from reader->at on; false when it does not lie there. */
 static bool
 take_value(FetchReader *reader)
 {
-	BlockNumber blocks = RelationGetNumberOfBlocks(reader->relation);
-
 	reader->filled = 0;
 	reader->chunk = 0;
 	while (reader->filled < reader->size)
@@ -134,7 +150,7 @@ take_value(FetchReader *reader)
 		Buffer		buffer;
 		bool		taken;
 
-		if (ItemPointerGetBlockNumber(&reader->at) >= blocks)
+		if (!block_exists(reader, ItemPointerGetBlockNumber(&reader->at)))
 			return false;
 		CHECK_FOR_INTERRUPTS();
 		buffer = ReadBuffer(reader->relation, ItemPointerGetBlockNumber(&reader->at));
@@ -177,17 +193,37 @@ is_near(ItemPointer expected, ItemPointer found)
 		ItemPointerGetBlockNumber(found) - ItemPointerGetBlockNumber(expected) <= 1;
 }
 
+/* Opens the toast table of a value, locked until the transaction ends. The lock is not the running
+ * subtransaction's, whose end would give it back. */
+static Relation
+open_toast(FetchMemo *memo, Oid oid)
+{
+	ResourceOwner owner = CurrentResourceOwner;
+
+	if (memo->relation != oid || memo->locked_in != RagLocalTransactionId())
+	{
+		CurrentResourceOwner = TopTransactionResourceOwner;
+		LockRelationOid(oid, AccessShareLock);
+		CurrentResourceOwner = owner;
+		memo->relation = oid;
+		memo->locked_in = RagLocalTransactionId();
+		memo->blocks = 0;
+	}
+	return table_open(oid, NoLock);
+}
+
 /* Reads a value into memo->value; false when it must be read in PostgreSQL's own way. */
 static bool
 read_value(FetchMemo *memo, const struct varatt_external *pointer)
 {
-	Relation	relation = table_open(pointer->va_toastrelid, AccessShareLock);
+	Relation	relation = open_toast(memo, pointer->va_toastrelid);
 	SnapshotData storage;
 	FetchReader reader = {
 		.relation = relation,
 		.snapshot = RagToastSnapshot(&storage),
 		.id = pointer->va_valueid,
 		.size = VARATT_EXTERNAL_GET_EXTSIZE(*pointer),
+		.blocks = memo->blocks,
 		.bytes = VARDATA(memo->value),
 		.at = memo->next,
 	};
@@ -202,7 +238,8 @@ read_value(FetchMemo *memo, const struct varatt_external *pointer)
 			taken = take_value(&reader);
 		}
 	}
-	table_close(relation, AccessShareLock);
+	memo->blocks = reader.blocks;
+	table_close(relation, NoLock);
 	if (taken)
 		memo->next = reader.at;
 	return taken;
