@@ -1,7 +1,8 @@
 """Vector search against pgvector, on one server, at equal recall; PART=a,b chooses parts, SETS=a,b sets.
 
 build       CREATE INDEX, serial and with two workers, with all and with a quarter of the memory it needs
-queries     throughput at equal recall@10: backend's processor time, wall clock, two clients; SVG of the curves
+queries     throughput at equal recall@10: of two clients, of one (which on a virtual machine waits for its processor to
+            wake up, twice a query), the backend's processor time; SVG of the curves of two clients
 filter      1% and 10% of the rows pass, recall at least .99
 exact       without an index
 insert      rows a second into the built index, each a transaction, fsync on; WAL per row
@@ -23,6 +24,7 @@ import numpy as np
 import harness
 import vector_curves
 import vector_data
+import vector_library
 from vector_server import Server
 
 SUITE = "vector"
@@ -37,7 +39,7 @@ INDEX = "CREATE INDEX t_v ON t USING hnsw (v vector_cosine_ops) WITH (m = 16, ef
 FILTER = ["SET hnsw.iterative_scan = relaxed_order", "SET hnsw.max_scan_tuples = 100000"]
 FILTER_BY_INDEX = [*FILTER, "SET enable_sort = off", "SET enable_bitmapscan = off"]
 INSERTS = 1000
-ROUNDS = 3
+ROUNDS = 5
 
 
 def client_program(folder):
@@ -54,6 +56,7 @@ class Bench:
         self.report, self.server, self.data = report, server, data
         self.client = client_program(server.dir)
         self.databases = {}
+        self.built = None
         self.queries = os.path.join(server.dir, "queries")
         with open(self.queries, "wb") as file:
             file.write(struct.pack("ii", *data.queries.shape) + data.queries.astype("<f4").tobytes())
@@ -61,6 +64,17 @@ class Bench:
     def add(self, name, unit, ours, peer, target, less=False):
         name = f"{self.data.name}: {name}" + (" (less is better)" if less else "")
         self.report.add(SUITE, name, unit, ours, peer, PEER_NAME, PEER_VERSION, target)
+
+    def library(self):
+        """hnswlib's index of the set, and the seconds that building it took."""
+        if self.built is None:
+            self.built = vector_library.build(self.data)
+        return self.built
+
+    def against_library(self, name, unit, ours, peer):
+        if vector_library.hnswlib:
+            self.report.add(SUITE, f"{self.data.name}: {name}, {vector_library.NAME} in memory", unit, ours, peer(),
+                            vector_library.NAME, "", None)
 
     def both(self, action):
         """The action on each side, ours first; a pair."""
@@ -122,6 +136,7 @@ class Bench:
             ours, peer = self.both(lambda db: self.create(db, plenty, workers))
             self.add(name, "rows/s", rows / ours, rows / peer, 3.0)
         full = ours, peer
+        self.against_library("build, serial", "rows/s", rows / ours, lambda: rows / self.library()[1])
         ours, peer = self.both(lambda db: db.execute("SELECT pg_relation_size('t_v')").fetchone()[0] / 2**20)
         self.add("size of the index", "MiB", ours, peer, 0.35 if self.data.dimensions == 1024 else None, less=True)
         if self.data.name == "text":
@@ -148,17 +163,22 @@ class Bench:
         return hits / (vector_data.NEAREST * len(found)), float(wall) / 1e9, float(cpu) / 1e9
 
     def curve(self):
-        """{side: [(ef, recall, wall, cpu)]}, the sides in turn."""
+        """{side: [(recall, {name: queries a second})]}, the sides in turn."""
         points = {OURS: [], PEER: []}
         done = set()
         for ef in EF:
             for side in points:
                 if side not in done:
-                    point = self.run_client(side, ["SET enable_seqscan = off", f"SET hnsw.ef_search = {ef}"])
-                    points[side].append((ef, *point))
-                    if point[0] > 0.9985:
+                    recall, rates = self.rates(side, ["SET enable_seqscan = off", f"SET hnsw.ef_search = {ef}"])
+                    points[side].append((recall, rates))
+                    if recall > 0.9985:
                         done.add(side)
         return points
+
+    def rates(self, side, settings):
+        recall, wall, cpu = self.run_client(side, settings)
+        return recall, {"two clients": self.clients(side, settings, 2), "one client": 1 / wall,
+                        "one client, backend CPU": 1 / cpu}
 
     def report_equal(self, name, curves, target, unit="queries/s"):
         for recall in RECALLS:
@@ -170,20 +190,28 @@ class Bench:
         self.ensure_index()
         harness.require_quiet()
         points = self.curve()
-        for name, column in (("backend CPU", 3), ("one client", 2)):
-            curves = {side: [(p[1], 1 / p[column]) for p in ps] for side, ps in points.items()}
+        for name in points[OURS][0][1]:
+            curves = {side: [(recall, rates[name]) for recall, rates in ps] for side, ps in points.items()}
             self.report_equal(name, curves, 4.0)
-        panels[self.data.name] = {"rag": curves[OURS], "pgvector": curves[PEER]}
-        efs = [next((p[0] for p in points[side] if p[1] >= 0.985), None) for side in (OURS, PEER)]
-        if all(efs):
-            rates = [self.clients(side, ef, 2) for side, ef in zip((OURS, PEER), efs)]
-            self.add("two clients, recall >= .985", "queries/s", *rates, 4.0)
+            panels.setdefault(self.data.name, {"rag": curves[OURS], "pgvector": curves[PEER]})
+        if vector_library.hnswlib:
+            self.search_library(panels[self.data.name])
 
-    def clients(self, side, ef, count):
+    def search_library(self, panel):
+        index = self.library()[0]
+        curve = [vector_library.point(index, self.data, ef, vector_data.NEAREST, ROUNDS) for ef in EF]
+        for recall in RECALLS:
+            ours, peer = (vector_curves.at_recall(c, recall) for c in (panel["rag"], curve))
+            if ours and peer:
+                self.against_library(f"two clients, recall {recall}", "queries/s", ours, lambda: peer)
+        panel[vector_library.NAME] = curve
+
+    def clients(self, side, settings, count):
+        """Queries a second of all of them together."""
         walls = []
 
         def run():
-            walls.append(self.run_client(side, ["SET enable_seqscan = off", f"SET hnsw.ef_search = {ef}"])[1])
+            walls.append(self.run_client(side, settings)[1])
 
         threads = [threading.Thread(target=run) for _ in range(count)]
         for t in threads:

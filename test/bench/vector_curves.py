@@ -57,7 +57,7 @@ def _panel(name, curves):
     for i, (colour, label) in enumerate(zip(COLOURS, curves)):
         out.append(f'<text x="{LEFT + 6 + 90 * i}" y="{HEIGHT - 6}" fill="{colour}">{label}</text>')
     out.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - BOTTOM + 28}" text-anchor="end">recall@10</text>'
-               f'<text x="{LEFT}" y="{TOP - 4}">queries/s, one client</text>')
+               f'<text x="{LEFT}" y="{TOP - 4}">queries/s, two clients</text>')
     return "".join(out)
 
 
