@@ -136,11 +136,11 @@ PlanExact(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *columns, L
 		  List *children)
 {
 	CustomScan *scan = makeNode(CustomScan);
-	Plan	   *child = linitial_node(Plan, children);
+	Plan	   *child = linitial(children);
 	ExactOrder	order;
 	bool		found PG_USED_FOR_ASSERTS_ONLY;
 
-	found = ExactFindOrder(linitial_node(Expr, path->custom_private), &order);
+	found = ExactFindOrder(linitial(path->custom_private), &order);
 	Assert(found);
 	scan->scan.plan.targetlist = columns;
 	scan->scan.scanrelid = rel->relid;

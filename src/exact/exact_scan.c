@@ -242,7 +242,7 @@ BeginExact(CustomScanState *node, EState *estate, int flags)
 	Node	   *call = linitial(scan->custom_exprs);
 	List	   *arguments = IsA(call, OpExpr) ? ((OpExpr *) call)->args : ((FuncExpr *) call)->args;
 
-	state->child = ExecInitNode(linitial_node(Plan, scan->custom_plans), estate, flags);
+	state->child = ExecInitNode(linitial(scan->custom_plans), estate, flags);
 	node->custom_ps = list_make1(state->child);
 	state->slot = ExecInitExtraTupleSlot(estate, ExecGetResultType(state->child), &TTSOpsMinimalTuple);
 	/* arguments are computed from the child's slots, of which kind they may be */
