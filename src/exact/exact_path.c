@@ -212,16 +212,47 @@ CheapestOfAll(List *paths)
 	return cheapest;
 }
 
+/* add_path() frees paths that a new one beats, which may be the one that this stands on: so it
+ * stands on a copy. What a path has below it is never freed. NULL for kinds that tables have not. */
+static Path *
+CopyPath(const Path *path)
+{
+	Size		size;
+	Path	   *copy;
+
+	switch (nodeTag(path))
+	{
+		case T_Path:
+			size = sizeof(Path);
+			break;
+		case T_IndexPath:
+			size = sizeof(IndexPath);
+			break;
+		case T_BitmapHeapPath:
+			size = sizeof(BitmapHeapPath);
+			break;
+		case T_TidPath:
+			size = sizeof(TidPath);
+			break;
+		default:
+			return NULL;
+	}
+	copy = palloc(size);
+	memcpy(copy, path, size);
+	return copy;
+}
+
 static void
 AddPaths(PlannerInfo *root, RelOptInfo *rel, const ExactOrder *order, int wanted)
 {
 	Path	   *all = CheapestOfAll(rel->pathlist);
 	Path	   *shared = CheapestOfAll(rel->partial_pathlist);
 
-	if (all != NULL)
+	if (all != NULL && (all = CopyPath(all)) != NULL)
 		add_path(rel, MakePath(root, rel, all, order, wanted));
 	/* each process finds its own nearest */
-	if (shared != NULL && is_parallel_safe(root, (Node *) order->call))
+	if (shared != NULL && is_parallel_safe(root, (Node *) order->call) &&
+		(shared = CopyPath(shared)) != NULL)
 		add_partial_path(rel, MakePath(root, rel, shared, order, wanted));
 }
 

@@ -176,6 +176,8 @@ SET min_parallel_table_scan_size = 0;
 SELECT shape($$SELECT id FROM exact_rows ORDER BY v <-> '[1,2,3]' LIMIT 10$$);
 SELECT same($$SELECT id FROM exact_rows ORDER BY v <-> '[1,2,3]' LIMIT 10$$),
 	same($$SELECT * FROM exact_rows WHERE kind < 5 ORDER BY v <=> (SELECT '[1,2,3]'::vector) LIMIT 10$$);
+-- so cheap a distance that the plain path is given up
+SELECT same($$SELECT b <~> 3::bit(8) AS d FROM exact_rows WHERE id % 7 = 3 ORDER BY 1 LIMIT 50$$);
 RESET max_parallel_workers_per_gather;
 RESET parallel_setup_cost;
 RESET parallel_tuple_cost;
