@@ -238,12 +238,6 @@ RagBufferTagInit(BufferTag *tag, Relation relation)
 }
 
 static inline bool
-RagBufferTagsEqual(const BufferTag *a, const BufferTag *b)
-{
-	return memcmp(a, b, sizeof(BufferTag)) == 0;
-}
-
-static inline bool
 RagBufferTagSameFork(const BufferTag *a, const BufferTag *b)
 {
 	StaticAssertStmt(offsetof(BufferTag, blockNum) == 4 * sizeof(uint32), "the block is the last of a tag");

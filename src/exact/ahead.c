@@ -9,8 +9,8 @@
 #include "storage/buf_internals.h"
 #include "storage/bufmgr.h"
 
-#include "rag.h"
 #include "exact/ahead.h"
+#include "type/resident.h"
 
 #define CACHE_LINE 64
 
@@ -28,33 +28,11 @@ AheadInit(Ahead *ahead, PlanState *child)
 		ahead->slot = slot;
 }
 
-/* Pages that were read or written one after the other are often in buffers side by side. */
-static Buffer
-FindBuffer(const BufferTag *tag, Buffer guess)
-{
-	uint32		hash;
-	LWLock	   *partition;
-	int			id;
-
-	if (guess <= NBuffers && RagBufferTagsEqual(&GetBufferDescriptor(guess - 1)->tag, tag))
-		return guess;
-	hash = BufTableHashCode(unconstify(BufferTag *, tag));
-	partition = BufMappingPartitionLock(hash);
-	LWLockAcquire(partition, LW_SHARED);
-	id = BufTableLookup(unconstify(BufferTag *, tag), hash);
-	LWLockRelease(partition);
-	return id + 1;
-}
-
 static void
 FindNextPage(Ahead *ahead, Buffer buffer, BlockNumber block)
 {
-	BufferTag	tag;
-	Buffer		next;
+	Buffer		next = ResidentBuffer(ahead->relation, block + 1, buffer + 1);
 
-	RagBufferTagInit(&tag, ahead->relation);
-	tag.blockNum = block + 1;
-	next = FindBuffer(&tag, buffer + 1);
 	ahead->buffer = buffer;
 	ahead->page = next > 0 ? (const char *) BufferGetPage(next) : NULL;
 	if (next > 0)
@@ -81,5 +59,5 @@ AheadLoad(Ahead *ahead)
 		return;
 	start = (const char *) tuple->t_data - (const char *) BufferGetPage(slot->buffer);
 	for (Size at = start; at < start + tuple->t_len; at += CACHE_LINE)
-		__builtin_prefetch(ahead->page + at);
+		__builtin_prefetch(ahead->page + at, 0, 2); /* into the second-level cache: see type/fetch.h */
 }

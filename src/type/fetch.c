@@ -9,11 +9,8 @@
  *
  * A place is only a guess, and nothing depends on its being right: a chunk counts if it
  * has the value's id and its own number, and if the snapshot of toasted values sees it.
- * Where values are read in another order, or their chunks lie scattered, all but a few are
- * left to PostgreSQL.
- *
- * No pin or relation is kept from one call to the next. The lock on the toast table is kept,
- * as the query's own on the table is: while it is held, the toast table gets no shorter.
+ * No lock, pin or relation is kept from one call to the next. Where values are read in
+ * another order, or their chunks lie scattered, all but a few are left to PostgreSQL.
  */
 #include "postgres.h"
 
@@ -26,12 +23,11 @@
 #include "access/toast_internals.h"
 #include "catalog/pg_am.h"
 #include "storage/bufmgr.h"
-#include "storage/lmgr.h"
 #include "utils/fmgroids.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
 #include "type/fetch.h"
+#include "type/resident.h"
 
 /* What is remembered of an argument, as long as the function's FmgrInfo lives. */
 typedef struct FetchMemo
@@ -39,9 +35,7 @@ typedef struct FetchMemo
 	struct varatt_external pointer; /* the value that is in bytes */
 	LocalTransactionId transaction; /* and the transaction that has read it */
 	ItemPointerData next;		/* what follows it in the toast table */
-	Oid			relation;		/* the toast table that is locked */
-	LocalTransactionId locked_in;	/* until the end of this transaction */
-	BlockNumber blocks;			/* that it has at least, as long as it is locked */
+	Buffer		buffer;			/* in which the last of its pages was, or 0 */
 	bool		in_order;		/* did the value lie near the place that this was before? */
 	int			leave;			/* how many of the next ones are left to PostgreSQL */
 	int			left;			/* how many were, the last time */
@@ -61,9 +55,9 @@ typedef struct FetchReader
 	int32		chunk;			/* the number of the next one */
 	Size		size;			/* of the whole value, without its header */
 	Size		filled;
-	BlockNumber blocks;			/* that the relation is known to have */
 	char	   *bytes;
 	ItemPointerData at;			/* where the next one is thought to be */
+	Buffer		buffer;			/* in which the page before was, or 0 */
 } FetchReader;
 
 /* Takes a tuple if it is the next chunk of the value. */
@@ -130,13 +124,21 @@ take_page(FetchReader *reader, Buffer buffer)
 	return reader->chunk > 0;
 }
 
-/* Is the block there? What is known is asked for again only when it is not enough. */
+/* Pins a block; false if there is none. A block that is in a buffer is there: how long the table is
+ * need only be asked, which takes as long as the rest, where reading it takes longer. */
 static bool
-block_exists(FetchReader *reader, BlockNumber block)
+pin_block(FetchReader *reader, BlockNumber block)
 {
-	if (block >= reader->blocks)
-		reader->blocks = RelationGetNumberOfBlocks(reader->relation);
-	return block < reader->blocks;
+	Relation	relation = reader->relation;
+	Buffer		resident = ResidentBuffer(relation, block, reader->buffer + 1);
+
+	if (BufferIsValid(resident) && RagReadRecentBuffer(relation, block, resident))
+		reader->buffer = resident;
+	else if (block < RelationGetNumberOfBlocks(relation))
+		reader->buffer = ReadBuffer(relation, block);
+	else
+		return false;
+	return true;
 }
 
 /* Reads the value from reader->at on; false when it does not lie there. */
@@ -147,16 +149,14 @@ take_value(FetchReader *reader)
 	reader->chunk = 0;
 	while (reader->filled < reader->size)
 	{
-		Buffer		buffer;
 		bool		taken;
 
-		if (!block_exists(reader, ItemPointerGetBlockNumber(&reader->at)))
-			return false;
 		CHECK_FOR_INTERRUPTS();
-		buffer = ReadBuffer(reader->relation, ItemPointerGetBlockNumber(&reader->at));
-		LockBuffer(buffer, BUFFER_LOCK_SHARE);
-		taken = take_page(reader, buffer);
-		UnlockReleaseBuffer(buffer);
+		if (!pin_block(reader, ItemPointerGetBlockNumber(&reader->at)))
+			return false;
+		LockBuffer(reader->buffer, BUFFER_LOCK_SHARE);
+		taken = take_page(reader, reader->buffer);
+		UnlockReleaseBuffer(reader->buffer);
 		if (!taken)
 			return false;
 	}
@@ -193,39 +193,20 @@ is_near(ItemPointer expected, ItemPointer found)
 		ItemPointerGetBlockNumber(found) - ItemPointerGetBlockNumber(expected) <= 1;
 }
 
-/* Opens the toast table of a value, locked until the transaction ends. The lock is not the running
- * subtransaction's, whose end would give it back. */
-static Relation
-open_toast(FetchMemo *memo, Oid oid)
-{
-	ResourceOwner owner = CurrentResourceOwner;
-
-	if (memo->relation != oid || memo->locked_in != RagLocalTransactionId())
-	{
-		CurrentResourceOwner = TopTransactionResourceOwner;
-		LockRelationOid(oid, AccessShareLock);
-		CurrentResourceOwner = owner;
-		memo->relation = oid;
-		memo->locked_in = RagLocalTransactionId();
-		memo->blocks = 0;
-	}
-	return table_open(oid, NoLock);
-}
-
 /* Reads a value into memo->value; false when it must be read in PostgreSQL's own way. */
 static bool
 read_value(FetchMemo *memo, const struct varatt_external *pointer)
 {
-	Relation	relation = open_toast(memo, pointer->va_toastrelid);
+	Relation	relation = table_open(pointer->va_toastrelid, AccessShareLock);
 	SnapshotData storage;
 	FetchReader reader = {
 		.relation = relation,
 		.snapshot = RagToastSnapshot(&storage),
 		.id = pointer->va_valueid,
 		.size = VARATT_EXTERNAL_GET_EXTSIZE(*pointer),
-		.blocks = memo->blocks,
 		.bytes = VARDATA(memo->value),
 		.at = memo->next,
+		.buffer = memo->buffer,
 	};
 	bool		taken = false;
 
@@ -238,8 +219,8 @@ read_value(FetchMemo *memo, const struct varatt_external *pointer)
 			taken = take_value(&reader);
 		}
 	}
-	memo->blocks = reader.blocks;
-	table_close(relation, NoLock);
+	memo->buffer = reader.buffer;
+	table_close(relation, AccessShareLock);
 	if (taken)
 		memo->next = reader.at;
 	return taken;

@@ -24,14 +24,15 @@ typedef union FetchRoom
 extern const struct varlena *FetchOutOfLine(FunctionCallInfo fcinfo, int n);
 
 /*
- * Loads the memory in front of a value into the caches: the tuples of a heap page lie
- * there in the order of a scan, but the last one first, which no hardware expects.
+ * Loads the memory in front of a value into the second-level cache: the tuples of a heap page
+ * lie there in the order of a scan, but the last one first, which no hardware expects. (Of what
+ * goes to the first level less can be on its way at a time.)
  */
 static inline void
 FetchAhead(const char *value, Size size)
 {
 	for (Size offset = 64; offset < size + 128; offset += 64)
-		__builtin_prefetch(value - offset);
+		__builtin_prefetch(value - offset, 0, 2);
 }
 
 static inline const void *
