@@ -150,7 +150,7 @@ MemoryExpect(HnswStore *base, const HnswNode *nodes, int n)
 		const char *node = (const char *) NodeOf(store, nodes[i]);
 
 		for (Size at = 0; at < size; at += NODE_ALIGNMENT)
-			__builtin_prefetch(node + at);
+			__builtin_prefetch(node + at, 0, 2);
 	}
 }
 
@@ -334,10 +334,17 @@ static const HnswStoreMethods memory_methods = {
 	.replace_link = MemoryReplaceLink,
 };
 
+/* A value begins with a line of the cache, as its node does: as few lines as can be are read of it. */
+static Size
+ValueStart(int m)
+{
+	return TYPEALIGN(NODE_ALIGNMENT, sizeof(MemoryNode) + LinksSize(m, 0));
+}
+
 static Size
 NodeSize(int m, Size value_size)
 {
-	return TYPEALIGN(NODE_ALIGNMENT, sizeof(MemoryNode) + LinksSize(m, 0) + value_size);
+	return TYPEALIGN(NODE_ALIGNMENT, ValueStart(m) + value_size);
 }
 
 double
@@ -379,7 +386,7 @@ HnswMemoryStore(HnswMemoryGraph *graph, const HnswSupport *support, int m, int e
 	store->base.entry = HNSW_NO_NODE;
 	store->graph = graph;
 	store->area = AreaOf(graph);
-	store->value_start = sizeof(MemoryNode) + LinksSize(m, 0);
+	store->value_start = ValueStart(m);
 	HnswNodeSetInitDense(&store->visited, context);
 	return &store->base;
 }

@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "simd/code.h"
 #include "simd/code_kernels.h"
 
 #define LANES ((size_t) 8)
@@ -30,11 +31,14 @@ typedef int8_t eight_signs __attribute__((vector_size(8)));
 
 static int32_t code_dot(const uint8_t *code, const int8_t *steps, size_t n, int32_t steps_sum);
 
+/* A code with the head that lies in front of it, down to its last line, into the second-level cache: of
+ * what goes to the first level less can be on its way at a time. */
 BODY_INLINE void
-prefetch(const uint8_t *start, size_t size)
+prefetch(const uint8_t *code, size_t n)
 {
-	for (size_t i = 0; i < size; i += CACHE_LINE)
-		__builtin_prefetch(start + i);
+	for (const uint8_t *at = code - sizeof(code_head); at < code + n; at += CACHE_LINE)
+		__builtin_prefetch(at, 0, 2);
+	__builtin_prefetch(code + n - 1, 0, 2);
 }
 
 /* Each dot product is part of the loop, so that one begins before the last has ended. */
