@@ -135,6 +135,8 @@ load_weight(graph *g, const model *m, const tensor_role *roles, int count, int l
 	{
 		if (parts[n] == &quantized[n])
 			free((void *) quantized[n].data);
+		/* else a model takes its memory twice while it is loaded */
+		model_release_tensor(m, model_get_tensor(m, roles[n], layer));
 	}
 	if (g->limits.progress)
 		g->limits.progress->loaded += bytes;

@@ -124,6 +124,20 @@ model_get_tensor(const model *m, tensor_role role, int layer)
 	return m->tensors[index].data ? &m->tensors[index] : NULL;
 }
 
+void
+model_release_tensor(const model *m, const model_tensor *t)
+{
+	const unsigned char *data = t->data;
+
+	for (size_t i = 0; i < m->map_count; i++)
+	{
+		const file_map *map = &m->maps[i];
+
+		if (data >= map->data && data < map->data + map->size)
+			file_map_release(map, data, t->bytes);
+	}
+}
+
 bool
 model_is_gguf(const model *m)
 {

@@ -141,6 +141,9 @@ typedef struct model model;
  */
 extern model *model_open(const char *path, engine_error *error);
 extern void model_close(model *m);
+/* The tensor has been read: its part of the file need not count as this process's memory. Its data
+ * stays valid, and is read from the file again when somebody asks. */
+extern void model_release_tensor(const model *m, const model_tensor *t);
 /* When all has been read that is wanted of them. There is only the config from then on: no
  * tensors, no metadata, no files. */
 extern void model_close_files(model *m);

@@ -109,6 +109,19 @@ file_map_close(file_map *map)
 	map->name = NULL;
 }
 
+/* What the kernel maps around a page that is asked for. */
+#define FAULT_AROUND ((size_t) 64 << 10)
+
+void
+file_map_release(const file_map *map, const void *data, size_t bytes)
+{
+	size_t		begin = (size_t) ((const unsigned char *) data - map->data) / FAULT_AROUND * FAULT_AROUND;
+	size_t		end = (size_t) ((const unsigned char *) data - map->data) + bytes;
+
+	end = map->size - end < FAULT_AROUND ? map->size : (end / FAULT_AROUND + 1) * FAULT_AROUND;
+	(void) madvise((void *) (map->data + begin), end - begin, MADV_DONTNEED);
+}
+
 /* Read until the end or until size bytes are there; false with errno on failure. */
 static bool
 read_all(int fd, char *out, size_t size, size_t *length)

@@ -28,6 +28,8 @@ typedef struct file_map
 /* folder: a directory's descriptor or AT_FDCWD. */
 extern bool file_map_open(int folder, const char *path, file_map *map, engine_error *error);
 extern void file_map_close(file_map *map);
+/* These bytes of the map need not stay in memory: they are read again when somebody asks. */
+extern void file_map_release(const file_map *map, const void *data, size_t bytes);
 
 /*
  * The whole file, malloc'd with a final NUL. ENGINE_NOT_FOUND when there is none,

@@ -307,6 +307,81 @@ without_tokens(gguf_build *g)
 	build_texts(g, "tokenizer.ggml.tokens", 0);
 }
 
+/* An embedding of 2 MB. */
+static void
+with_many_tokens(gguf_build *g)
+{
+	enum {MANY = 1 << 16};
+
+	g->tweak.omit = "tokenizer.ggml.tokens";
+	llama_metadata(g);
+	g->tweak.omit = "token_embd.weight";
+	llama_tensors(g);
+	g->tweak.omit = NULL;
+	build_texts(g, "tokenizer.ggml.tokens", MANY);
+	build_tensor(g, "token_embd.weight", 8, MATRIX(MANY, HIDDEN));
+}
+
+/* kB of the mapping around an address that are in this process's memory; -1 when nobody can say. */
+static long
+resident(const void *address)
+{
+	FILE	   *file = fopen("/proc/self/smaps", "r");
+	char		line[512];
+	bool		inside = false;
+	long		kilobytes = -1;
+
+	while (file != NULL && kilobytes < 0 && fgets(line, sizeof(line), file) != NULL)
+	{
+		unsigned long start;
+		unsigned long end;
+
+		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+			inside = (uintptr_t) address >= start && (uintptr_t) address < end;
+		else if (inside)
+			(void) sscanf(line, "Rss: %ld kB", &kilobytes);
+	}
+	if (file != NULL)
+		fclose(file);
+	return kilobytes;
+}
+
+static unsigned
+sum_of(const model_tensor *t)
+{
+	unsigned	sum = 0;
+
+	for (size_t i = 0; i < t->bytes; i++)
+		sum = sum * 31 + ((const unsigned char *) t->data)[i];
+	return sum;
+}
+
+static void
+test_release(void)
+{
+	engine_error error;
+	model	   *m = open_built(with_many_tokens, NULL, &error);
+	const model_tensor *t = m ? model_get_tensor(m, TENSOR_TOKEN_EMBEDDING, 0) : NULL;
+	unsigned	sum;
+	long		before;
+	long		after;
+
+	if (!ok(t != NULL, "a model of many tokens opens"))
+		return;
+	sum = sum_of(t);
+	before = resident(t->data);
+	model_release_tensor(m, t);
+	after = resident(t->data);
+	if (before < 0)
+		tap_skip("memory in use (no /proc/self/smaps)");
+	else
+		ok((size_t) (before - after) > t->bytes / 1024 * 9 / 10,
+		   "a tensor that is released takes no memory: %ld kB of the file before, %ld kB after", before,
+		   after);
+	ok(sum_of(t) == sum, "and can be read again");
+	model_close(m);
+}
+
 /* What a tokenizer asks for. */
 static void
 with_metadata(gguf_build *g)
@@ -492,6 +567,7 @@ main(void)
 	test_wrong_models();
 	test_other_models();
 	test_metadata();
+	test_release();
 	test_paths();
 	test_smollm2();
 	build_cleanup();
