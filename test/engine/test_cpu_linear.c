@@ -195,7 +195,7 @@ check_case(backend_device *d, const linear_case *c, double *worst, bool *indepen
 static void
 test_types(backend_device *d, const char *isa)
 {
-	static const int rows[] = {1, 2, 3, 7, 16, 33};
+	static const int rows[] = {1, 2, 3, 7, 12, 13, 16, 33};
 	static const int columns[] = {32, 64, 256, 576, 1536};
 	static const int outputs[] = {1, 31, 32, 48, 100};
 
@@ -239,6 +239,8 @@ test_shapes(backend_device *d, const char *isa)
 		{.types = {TYPE_F16}, .outputs = {3}, .parts = 1, .columns = 17, .rows = 2, .bias = true},
 		{.types = {TYPE_F32}, .outputs = {70}, .parts = 1, .columns = 64, .rows = 600},
 		{.types = {TYPE_Q4_1}, .outputs = {70}, .parts = 1, .columns = 64, .rows = 600},
+		{.types = {TYPE_F32, TYPE_Q8_0, TYPE_F16}, .outputs = {40, 32, 33}, .parts = 3,
+		.columns = 800, .rows = 300},
 	};
 	double		worst = 0;
 	bool		independent = true;

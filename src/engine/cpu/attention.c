@@ -138,7 +138,7 @@ typedef struct attention_job
 	backend_device *d;
 	const backend_attention *args;
 	int			group;			/* query heads of a kv head */
-	int			tokens;			/* of a piece */
+	int			tokens;			/* of a piece, at most */
 } attention_job;
 
 /* The pieces of sequence s: stretches of its tokens. */
@@ -158,15 +158,15 @@ attend_piece(const attention_job *job, int s, int head, int piece, float *scratc
 	const backend_kv *kv = batch->kv;
 	size_t		head_size = (size_t) a->head_size;
 	size_t		width = (size_t) (a->heads + 2 * a->kv_heads) * head_size;
-	int			first = batch->start[s] + piece * job->tokens;
-	int			end = first + job->tokens < batch->start[s + 1] ? first + job->tokens :
-		batch->start[s + 1];
+	int			length = batch->start[s + 1] - batch->start[s];
+	int			pieces = pieces_of(job, s);
+	int			first = batch->start[s] + (int) ((int64_t) length * piece / pieces);
+	int			end = batch->start[s] + (int) ((int64_t) length * (piece + 1) / pieces);
 	const float *queries[ATTENTION_ROWS];
 	float	   *out[ATTENTION_ROWS];
 	int			visible[ATTENTION_ROWS];
 	attention_source source = {0};
 	int			rows = 0;
-	int			length = batch->start[s + 1] - batch->start[s];
 
 	for (int r = first; r < end; r++)
 	{

@@ -77,10 +77,12 @@ typedef struct device_thread
 } device_thread;
 
 /* running sums of a panel for LINEAR_ROWS rows, and an unpacked chunk of it */
-#define LINEAR_ROWS 256
+#define LINEAR_ROWS (5 * BOTH_TILES)
 #define LINEAR_SUMS (LINEAR_ROWS * PANEL_OUTPUTS)
+#define LINEAR_UNPACKED (QUANT_CHUNK * (int) (sizeof(quant_block) / sizeof(float)))
+#define LINEAR_EXPANDED (HALF_CHUNK * PANEL_OUTPUTS)
 #define LINEAR_SCRATCH \
-	(LINEAR_SUMS + QUANT_CHUNK * (int) (sizeof(quant_block) / sizeof(float)))
+	(LINEAR_SUMS + (LINEAR_UNPACKED > LINEAR_EXPANDED ? LINEAR_UNPACKED : LINEAR_EXPANDED))
 #define SCRATCH_FLOATS (LINEAR_SCRATCH > ATTENTION_SCRATCH ? LINEAR_SCRATCH : ATTENTION_SCRATCH)
 
 /* Inputs of one linear(), packed, for as many rows at a time as fit. */
@@ -125,6 +127,8 @@ extern backend_weight *weight_upload(backend_device *d, const model_tensor *cons
 extern void weight_free(backend_device *d, backend_weight *w);
 /* Row `row` as f32, all its columns. */
 extern void weight_row(const backend_weight *w, int row, float *out);
+/* Asks for a row that will be wanted soon, if it is in one piece. */
+extern void weight_prefetch_row(const backend_weight *w, int row);
 
 /* step.c */
 extern engine_code step_begin(backend_device *d, const backend_batch *batch);

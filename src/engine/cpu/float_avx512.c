@@ -3,7 +3,7 @@
  */
 #include "engine/cpu/vec_avx512.h"
 
-#define FLOAT_ROWS 8
+#define FLOAT_ROWS 12
 #define FLOAT_VECS 2
 
 #include "engine/cpu/attention_body.h"

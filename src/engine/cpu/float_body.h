@@ -40,15 +40,32 @@ multiply_column(vec c[FLOAT_ROWS][FLOAT_VECS], const float *a, size_t row_stride
 	}
 }
 
-/*
- * sums[r][0..) += sum over k of a[r * row_stride + k * column_stride] * b[k][0..), for FLOAT_VECS
- * vectors. rows and fetch are constants at every call, so the loops over rows disappear. fetch: b comes from
- * memory, not from the cache.
- */
-VEC_INLINE void
-multiply_rows(float *sums, const float *a, size_t row_stride, size_t column_stride,
-			  const float *b, int columns, const int rows, const bool fetch)
+/* sums[r][0..32) += sum over k of a[r * row_stride + k * column_stride] * b[k][0..32); what fresh
+ * and ahead are, multiply_args says, but ahead is never NULL. */
+typedef struct product
 {
+	float	   *sums;
+	const float *a;
+	size_t		row_stride;
+	size_t		column_stride;
+	const float *b;
+	int			columns;
+	bool		fresh;
+	const float *ahead;
+} product;
+
+/* The first FLOAT_VECS vectors of `rows` rows. rows and fetch are constants at every call, so the
+ * loops over rows disappear. */
+VEC_INLINE void
+multiply_rows(const product *p, const int rows, const bool fetch)
+{
+	const size_t row_stride = p->row_stride;
+	const size_t column_stride = p->column_stride;
+	const float *a = p->a;
+	const float *b = p->b;
+	float	   *sums = p->sums;
+	const float *ahead = p->ahead;
+	int			columns = p->columns;
 	vec			c[FLOAT_ROWS][FLOAT_VECS];
 	int			k = 0;
 
@@ -57,10 +74,11 @@ multiply_rows(float *sums, const float *a, size_t row_stride, size_t column_stri
 	{
 #pragma GCC unroll 2
 		for (int v = 0; v < FLOAT_VECS; v++)
-			c[r][v] = vec_load(sums + r * PANEL_OUTPUTS + v * 16);
+			c[r][v] = p->fresh ? vec_zero() : vec_load(sums + r * PANEL_OUTPUTS + v * 16);
 	}
-	for (; !fetch && k + 4 <= columns; k += 4)
+	for (; !fetch && k + 4 <= columns; k += 4, ahead += 16)
 	{
+		__builtin_prefetch(ahead, 0, 2);
 #pragma GCC unroll 4
 		for (int i = 0; i < 4; i++, a += column_stride, b += PANEL_OUTPUTS)
 			multiply_column(c, a, row_stride, b, rows, fetch);
@@ -76,10 +94,9 @@ multiply_rows(float *sums, const float *a, size_t row_stride, size_t column_stri
 	}
 }
 
-/* All rows of a tile, as evenly cut as FLOAT_ROWS allows. */
+/* All vectors of all rows of a tile, the rows as evenly cut as FLOAT_ROWS allows. */
 VEC_INLINE void
-multiply_tile(float *sums, const float *a, size_t row_stride, size_t column_stride,
-			  const float *b, int columns, int rows, const bool fetch)
+multiply_tile(const product *whole, int rows, const bool fetch)
 {
 	int			passes = (rows + FLOAT_ROWS - 1) / FLOAT_ROWS;
 
@@ -89,16 +106,17 @@ multiply_tile(float *sums, const float *a, size_t row_stride, size_t column_stri
 
 		for (int v = 0; v < PANEL_OUTPUTS; v += 16 * FLOAT_VECS)
 		{
-			float	   *s = sums + first * PANEL_OUTPUTS + v;
-			const float *x = a + (size_t) first * row_stride;
+			product		p = *whole;
 
+			p.sums += first * PANEL_OUTPUTS + v;
+			p.a += (size_t) first * p.row_stride;
+			p.b += v;
 			switch (count)
 			{
 #define MULTIPLY_CASE(n) \
 				case n: \
 					if (n <= FLOAT_ROWS) \
-						multiply_rows(s, x, row_stride, column_stride, b + v, columns, \
-									  n <= FLOAT_ROWS ? n : 1, fetch); \
+						multiply_rows(&p, n <= FLOAT_ROWS ? n : 1, fetch); \
 					break
 				MULTIPLY_CASE(1);
 				MULTIPLY_CASE(2);
@@ -108,6 +126,10 @@ multiply_tile(float *sums, const float *a, size_t row_stride, size_t column_stri
 				MULTIPLY_CASE(6);
 				MULTIPLY_CASE(7);
 				MULTIPLY_CASE(8);
+				MULTIPLY_CASE(9);
+				MULTIPLY_CASE(10);
+				MULTIPLY_CASE(11);
+				MULTIPLY_CASE(12);
 #undef MULTIPLY_CASE
 			}
 		}
@@ -116,17 +138,23 @@ multiply_tile(float *sums, const float *a, size_t row_stride, size_t column_stri
 }
 
 static void
-float_multiply(float *sums, const float *tile, int stride, const float *panel, int columns,
-			   int rows)
+float_multiply(const multiply_args *args)
 {
-	multiply_tile(sums, tile, 1, (size_t) stride, panel, columns, rows, true);
-}
+	product		p = {
+		.sums = args->sums,
+		.a = args->tile,
+		.row_stride = 1,
+		.column_stride = (size_t) args->stride,
+		.b = args->panel,
+		.columns = args->columns,
+		.fresh = args->fresh,
+		.ahead = args->ahead != NULL ? args->ahead : args->panel,
+	};
 
-static void
-float_multiply_again(float *sums, const float *tile, int stride, const float *panel, int columns,
-					 int rows)
-{
-	multiply_tile(sums, tile, 1, (size_t) stride, panel, columns, rows, false);
+	if (args->fetch)
+		multiply_tile(&p, args->rows, true);
+	else
+		multiply_tile(&p, args->rows, false);
 }
 
 static void
@@ -134,11 +162,9 @@ float_pack(float *tile, int stride, const float *in, int columns, int rows)
 {
 	int			k = 0;
 
-	if (rows == TILE_ROWS && stride == TILE_ROWS)
-	{
-		for (; k + 16 <= columns; k += 16)
-			vec_transpose(tile + (size_t) k * TILE_ROWS, TILE_ROWS, in + k, (size_t) columns);
-	}
+	for (; k + 16 <= columns; k += 16)
+		vec_transpose(tile + (size_t) k * (size_t) stride, (size_t) stride, in + k,
+					  (size_t) columns, rows);
 	for (; k < columns; k++)
 	{
 		for (int r = 0; r < rows; r++)

@@ -3,13 +3,14 @@
  * and the layouts in memory that they share.
  *
  * A matrix product is always done in the same shape: 32 outputs (a panel of the weight)
- * for 1 to 16 rows (a tile of the input), over a stretch of columns, added to 32 running
- * sums per row. Lanes are outputs, so a sum runs over the columns one after another, in
- * the same order for one row as for a thousand: that makes results independent of the
- * batch. Layouts do not depend on the instruction set; integer results do not either.
+ * for a tile of the input, up to 12 rows of floats or 16 of bytes, over a stretch of
+ * columns, added to 32 running sums per row. Lanes are outputs, so a sum runs over the
+ * columns one after another, in the same order for one row as for a thousand: that makes
+ * results independent of the batch. Layouts do not depend on the instruction set; integer
+ * results do not either.
  *
  * Rows of a tile lie side by side: element k of row r is at [k * stride + r], where
- * stride is 16, or less when the whole input has fewer rows.
+ * stride is the rows of a full tile, or less when the whole input has fewer.
  */
 #ifndef RAG_ENGINE_CPU_KERNELS_H
 #define RAG_ENGINE_CPU_KERNELS_H
@@ -22,8 +23,11 @@
 #include "simd/simd.h"
 
 #define PANEL_OUTPUTS 32
-#define TILE_ROWS 16
-#define FLOAT_CHUNK 192			/* columns of a panel that are kept in the first-level cache */
+#define FLOAT_TILE 12
+#define QUANT_TILE 16
+#define BOTH_TILES 48			/* rows that are whole tiles of either kind */
+#define FLOAT_CHUNK 384			/* columns of a panel that meet all rows before the next */
+#define HALF_CHUNK 192			/* the same of 16-bit floats, which are brought to f32 first */
 
 /* How far ahead weights are asked for: one row waits for memory most of the time, and hardware
  * alone keeps too little of it under way. */
@@ -76,6 +80,21 @@ typedef struct integer_kernels
 										   const quant_block *panel, int blocks, int rows);
 } integer_kernels;
 
+/* sums[r][0..32) += tile . panel over some columns, for the rows of one tile */
+typedef struct multiply_args
+{
+	float	   *sums;			/* [rows][32] */
+	const float *tile;
+	int			stride;
+	const float *panel;			/* [columns][32] */
+	int			columns;
+	int			rows;			/* <= FLOAT_TILE */
+	bool		fresh;			/* the sums begin here, at 0 */
+	bool		fetch;			/* the panel comes from memory, not from the cache */
+	const float *ahead;			/* or NULL; unless fetch, a cache line of it is asked for with every four
+								 * columns */
+} multiply_args;
+
 /* out[r][0..width) = epilogue(sums[r] + bias), for one panel */
 typedef struct finish_args
 {
@@ -107,7 +126,7 @@ typedef struct norm_args
  * in tiles of 64, whatever the queries, and a tile is brought into panels of f32 first.
  */
 #define ATTENTION_KEYS 64
-#define ATTENTION_ROWS 96		/* query rows of one call */
+#define ATTENTION_ROWS 192		/* query rows of one call */
 #define ATTENTION_HEAD_MAX 256	/* elements of a head */
 
 /*
@@ -143,7 +162,7 @@ typedef struct attention_args
 /* panels of keys and values, queries, running outputs, scores, weights, running maxima and sums */
 #define ATTENTION_SCRATCH \
 	(2 * ATTENTION_KEYS * ATTENTION_HEAD_MAX + 2 * ATTENTION_ROWS * ATTENTION_HEAD_MAX + \
-	 2 * TILE_ROWS * ATTENTION_KEYS + 17 * ATTENTION_ROWS)
+	 2 * FLOAT_TILE * ATTENTION_KEYS + 17 * ATTENTION_ROWS)
 
 typedef struct float_kernels
 {
@@ -153,12 +172,7 @@ typedef struct float_kernels
 	/* count 16-bit floats (a multiple of 16) of a panel to f32 */
 	void		(*expand_half) (float *out, const uint16_t *in, size_t count);
 	void		(*expand_bfloat) (float *out, const uint16_t *in, size_t count);
-	/* sums[rows][32] += the product of a tile and a panel over some columns */
-	void		(*multiply) (float *sums, const float *tile, int stride, const float *panel,
-							 int columns, int rows);
-	/* the same bits; the panel is in the cache already */
-	void		(*multiply_again) (float *sums, const float *tile, int stride, const float *panel,
-								   int columns, int rows);
+	void		(*multiply) (const multiply_args *args);
 	void		(*finish) (const finish_args *args);
 	void		(*norm) (const norm_args *args);
 	void		(*gate) (float *out, const float *in, int columns);
@@ -175,7 +189,6 @@ typedef struct float_kernels
 	.expand_half = float_expand_half, \
 	.expand_bfloat = float_expand_bfloat, \
 	.multiply = float_multiply, \
-	.multiply_again = float_multiply_again, \
 	.finish = float_finish, \
 	.norm = rows_norm, \
 	.gate = rows_gate, \

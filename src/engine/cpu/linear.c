@@ -3,9 +3,9 @@
  *
  * The input is packed once (and quantised once, where parts of the weight are), then
  * threads take panels of 32 outputs. A panel meets all rows of a group chunk by chunk of
- * columns, so that the chunk, unpacked, stays in the first-level cache while the rows pass
- * by; the running sums wait in the thread's scratch memory between chunks. One row takes
- * the same road: unpacking is cheaper than reading the weight from memory.
+ * columns, so that the chunk, unpacked, stays in the cache while the rows pass by; the
+ * running sums wait in the thread's scratch memory between chunks. One row takes the same
+ * road: unpacking is cheaper than reading the weight from memory.
  */
 #include <string.h>
 
@@ -20,7 +20,8 @@ typedef struct linear_job
 	int			columns;
 	int			outputs;
 	int			rows;
-	int			stride;			/* rows side by side in a tile */
+	int			float_stride;	/* rows side by side in a tile */
+	int			quant_stride;
 	int			group;			/* rows that meet a panel together */
 	int			panels;			/* of all parts */
 	bool		has_float;
@@ -33,31 +34,43 @@ is_quantized(tensor_type type)
 	return type != TYPE_F32 && type != TYPE_F16 && type != TYPE_BF16;
 }
 
+static inline int
+least(int a, int b)
+{
+	return a < b ? a : b;
+}
+
 static void
 pack_tiles(void *arg, int begin, int end, int thread)
 {
 	const linear_job *job = arg;
-	const backend_device *d = job->d;
+	size_t		columns = (size_t) job->columns;
 
 	(void) thread;
 	for (int tile = begin; tile < end; tile++)
 	{
-		int			first = tile * TILE_ROWS;
-		int			rows = job->rows - first < TILE_ROWS ? job->rows - first : TILE_ROWS;
-		const float *in = job->in + (size_t) first * (size_t) job->columns;
+		int			first = tile * FLOAT_TILE;
 
-		if (job->has_float)
-			d->kernels.real->pack(d->input + (size_t) first * (size_t) job->columns, job->stride,
-								  in, job->columns, rows);
-		if (job->has_quantized)
-		{
-			quant_word *to = d->quantized + (size_t) first * (size_t) job->columns /
-				QUANT_COLUMNS * QUANT_WORDS;
+		job->d->kernels.real->pack(job->d->input + (size_t) first * columns, job->float_stride,
+								   job->in + (size_t) first * columns, job->columns,
+								   least(job->rows - first, FLOAT_TILE));
+	}
+}
 
-			for (int r = 0; r < rows; r++)
-				d->kernels.integer->quantize(to, job->stride, r,
-											 in + (size_t) r * (size_t) job->columns, job->columns);
-		}
+static void
+quantize_tiles(void *arg, int begin, int end, int thread)
+{
+	const linear_job *job = arg;
+	size_t		columns = (size_t) job->columns;
+
+	(void) thread;
+	for (int row = begin * QUANT_TILE; row < least(end * QUANT_TILE, job->rows); row++)
+	{
+		size_t		first = (size_t) (row - row % QUANT_TILE);
+		quant_word *to = job->d->quantized + first * columns / QUANT_COLUMNS * QUANT_WORDS;
+
+		job->d->kernels.integer->quantize(to, job->quant_stride, row % QUANT_TILE,
+										  job->in + (size_t) row * columns, job->columns);
 	}
 }
 
@@ -68,11 +81,23 @@ pack_tiles(void *arg, int begin, int end, int thread)
 static void
 prefetch_out(const linear_job *job, float *out, int rows)
 {
-	for (int r = 0; r < rows && r < TILE_ROWS; r++)
+	for (int r = 0; r < rows; r++)
 	{
 		__builtin_prefetch(out + (size_t) r * (size_t) job->outputs, 1);
 		__builtin_prefetch(out + (size_t) r * (size_t) job->outputs + PANEL_OUTPUTS / 2, 1);
 	}
+}
+
+/*
+ * What a tile asks for ahead: the second to the ninth an eighth each of what follows these
+ * columns, in this panel or the next. So memory is waited for only where few rows meet a panel.
+ */
+static const float *
+ahead_of(const float *weights, int columns, int tile)
+{
+	if (tile < 1 || tile > 8)
+		return NULL;
+	return weights + (size_t) columns * PANEL_OUTPUTS + (size_t) (tile - 1) * (size_t) columns * 4;
 }
 
 /* sums of rows [first, first + rows) and one panel of f32, f16 or bf16 */
@@ -82,10 +107,11 @@ multiply_float(const linear_job *job, const weight_part *part, const uint8_t *pa
 {
 	const float_kernels *kernels = job->d->kernels.real;
 	float	   *expanded = sums + LINEAR_SUMS;
+	int			chunk = part->type == TYPE_F32 ? FLOAT_CHUNK : HALF_CHUNK;
 
-	for (int k = 0; k < job->columns; k += FLOAT_CHUNK)
+	for (int k = 0; k < job->columns; k += chunk)
 	{
-		int			columns = job->columns - k < FLOAT_CHUNK ? job->columns - k : FLOAT_CHUNK;
+		int			columns = least(job->columns - k, chunk);
 		size_t		offset = (size_t) k * PANEL_OUTPUTS;
 		const float *weights = expanded;
 
@@ -97,15 +123,25 @@ multiply_float(const linear_job *job, const weight_part *part, const uint8_t *pa
 		else
 			kernels->expand_bfloat(expanded, (const uint16_t *) panel + offset,
 								   (size_t) columns * PANEL_OUTPUTS);
-		for (int r = 0; r < rows; r += TILE_ROWS)
+		for (int r = 0; r < rows; r += FLOAT_TILE)
 		{
+			int			count = least(rows - r, FLOAT_TILE);
+
 			if (k + columns == job->columns)
-				prefetch_out(job, out + (size_t) r * (size_t) job->outputs, rows - r);
-			(r == 0 && weights != expanded ? kernels->multiply : kernels->multiply_again)
-				(sums + r * PANEL_OUTPUTS,
-				 job->d->input + (size_t) (first + r) * (size_t) job->columns +
-				 (size_t) k * (size_t) job->stride,
-				 job->stride, weights, columns, rows - r < TILE_ROWS ? rows - r : TILE_ROWS);
+				prefetch_out(job, out + (size_t) r * (size_t) job->outputs, count);
+			kernels->multiply(&(multiply_args)
+			{
+				.sums = sums + r * PANEL_OUTPUTS,
+				.tile = job->d->input + (size_t) (first + r) * (size_t) job->columns +
+					(size_t) k * (size_t) job->float_stride,
+				.stride = job->float_stride,
+				.panel = weights,
+				.columns = columns,
+				.rows = count,
+				.fresh = k == 0,
+				.fetch = r == 0 && weights != expanded,
+				.ahead = weights != expanded ? ahead_of(weights, columns, r / FLOAT_TILE) : NULL,
+			});
 		}
 	}
 }
@@ -118,21 +154,23 @@ multiply_quantized(const linear_job *job, const weight_part *part, const uint8_t
 	quant_block *unpacked = (quant_block *) (void *) (sums + LINEAR_SUMS);
 	int			blocks = job->columns / QUANT_COLUMNS;
 
+	memset(sums, 0, sizeof(float) * PANEL_OUTPUTS * (size_t) rows);
 	for (int b = 0; b < blocks; b += QUANT_CHUNK)
 	{
-		int			count = blocks - b < QUANT_CHUNK ? blocks - b : QUANT_CHUNK;
+		int			chunk = least(blocks - b, QUANT_CHUNK);
 
-		kernels->unpack[part->type] (unpacked, panel, b, count);
-		for (int r = 0; r < rows; r += TILE_ROWS)
+		kernels->unpack[part->type] (unpacked, panel, b, chunk);
+		for (int r = 0; r < rows; r += QUANT_TILE)
 		{
-			if (b + count == blocks)
-				prefetch_out(job, out + (size_t) r * (size_t) job->outputs, rows - r);
+			int			count = least(rows - r, QUANT_TILE);
+
+			if (b + chunk == blocks)
+				prefetch_out(job, out + (size_t) r * (size_t) job->outputs, count);
 			kernels->multiply[part->type] (sums + r * PANEL_OUTPUTS,
 										   job->d->quantized +
 										   ((size_t) (first + r) * (size_t) blocks +
-											(size_t) (b * job->stride)) * QUANT_WORDS,
-										   job->stride, unpacked, count,
-										   rows - r < TILE_ROWS ? rows - r : TILE_ROWS);
+											(size_t) (b * job->quant_stride)) * QUANT_WORDS,
+										   job->quant_stride, unpacked, chunk, count);
 		}
 	}
 }
@@ -148,7 +186,7 @@ multiply_panels(void *arg, int begin, int end, int thread)
 	for (int item = begin; item < end; item++)
 	{
 		int			first = item / job->panels * job->group;
-		int			rows = job->rows - first < job->group ? job->rows - first : job->group;
+		int			rows = least(job->rows - first, job->group);
 		int			number = item % job->panels;
 		const weight_part *part = args->weight->parts;
 		const uint8_t *panel;
@@ -160,7 +198,6 @@ multiply_panels(void *arg, int begin, int end, int thread)
 		panel = part->data + (size_t) number * part->panel_bytes;
 		output = part->first + number * PANEL_OUTPUTS;
 		out = job->out + (size_t) first * (size_t) job->outputs + output;
-		memset(sums, 0, sizeof(float) * PANEL_OUTPUTS * (size_t) rows);
 		if (is_quantized(part->type))
 			multiply_quantized(job, part, panel, sums, out, first, rows);
 		else
@@ -172,8 +209,7 @@ multiply_panels(void *arg, int begin, int end, int thread)
 			.sums = sums,
 			.bias = args->bias != NULL ? args->bias->data + output : NULL,
 			.rows = rows,
-			.width = part->first + part->rows - output < PANEL_OUTPUTS ?
-				part->first + part->rows - output : PANEL_OUTPUTS,
+			.width = least(part->first + part->rows - output, PANEL_OUTPUTS),
 			.epilogue = args->epilogue,
 		});
 	}
@@ -191,18 +227,20 @@ grain_of(int items, int n_threads)
 static void
 run_rows(linear_job *job)
 {
-	int			n_threads = job->d->n_threads;
-	int			tiles = (job->rows + TILE_ROWS - 1) / TILE_ROWS;
-	int			groups;
+	int			groups = (job->rows + LINEAR_ROWS - 1) / LINEAR_ROWS;
 
-	job->stride = job->rows < TILE_ROWS ? job->rows : TILE_ROWS;
-	/* one row is packed before another thread would be there to help */
-	threads_run(job->d->pool, pack_tiles, job, tiles, job->rows < TILE_ROWS / 2 ? tiles : 1);
-	groups = (tiles + LINEAR_ROWS / TILE_ROWS - 1) / (LINEAR_ROWS / TILE_ROWS);
-	job->group = (tiles + groups - 1) / groups * TILE_ROWS;
+	job->float_stride = least(job->rows, FLOAT_TILE);
+	job->quant_stride = least(job->rows, QUANT_TILE);
+	if (job->has_float)
+		threads_run(job->d->pool, pack_tiles, job, (job->rows + FLOAT_TILE - 1) / FLOAT_TILE, 1);
+	if (job->has_quantized)
+		threads_run(job->d->pool, quantize_tiles, job,
+					(job->rows + QUANT_TILE - 1) / QUANT_TILE, 1);
+	/* rows that meet a panel together: whole tiles of both kinds, as evenly cut as these allow */
+	job->group = (job->rows + groups * BOTH_TILES - 1) / (groups * BOTH_TILES) * BOTH_TILES;
 	groups = (job->rows + job->group - 1) / job->group;
 	threads_run(job->d->pool, multiply_panels, job, groups * job->panels,
-				grain_of(groups * job->panels, n_threads));
+				grain_of(groups * job->panels, job->d->n_threads));
 }
 
 engine_code
@@ -223,7 +261,7 @@ linear_run(backend_device *d, const backend_linear *args)
 		job.has_float |= !is_quantized(w->parts[i].type);
 		job.has_quantized |= is_quantized(w->parts[i].type);
 	}
-	rows_at_once = INPUT_FLOATS / (size_t) w->columns / TILE_ROWS * TILE_ROWS;
+	rows_at_once = INPUT_FLOATS / (size_t) w->columns / BOTH_TILES * BOTH_TILES;
 	if (rows_at_once == 0)
 		rows_at_once = INPUT_FLOATS / (size_t) w->columns;
 	for (size_t r = 0; r < (size_t) args->rows; r += rows_at_once)

@@ -34,6 +34,8 @@ embed_rows(void *arg, int begin, int end, int thread)
 	{
 		float	   *out = job->args->out->data + (size_t) r * (size_t) job->columns;
 
+		if (r + 2 < end)
+			weight_prefetch_row(job->args->tokens, batch->tokens[r + 2]);
 		weight_row(job->args->tokens, batch->tokens[r], out);
 		if (job->args->positions != NULL)
 		{

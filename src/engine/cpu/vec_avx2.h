@@ -275,15 +275,43 @@ vec_transpose_8(float *to, size_t to_stride, const float *from, size_t from_stri
 	}
 }
 
-/* to[j][i] = from[i][j], for 16 x 16 floats; the strides are in floats */
 VEC_INLINE void
-vec_transpose(float *to, size_t to_stride, const float *from, size_t from_stride)
+vec_transpose_4(float *to, size_t to_stride, const float *from, size_t from_stride)
 {
-	for (size_t i = 0; i < 16; i += 8)
+	__m128		r[4];
+
+#pragma GCC unroll 4
+	for (int i = 0; i < 4; i++)
+		r[i] = _mm_loadu_ps(from + (size_t) i * from_stride);
+	_MM_TRANSPOSE4_PS(r[0], r[1], r[2], r[3]);
+#pragma GCC unroll 4
+	for (int i = 0; i < 4; i++)
+		_mm_storeu_ps(to + (size_t) i * to_stride, r[i]);
+}
+
+/* to[j][i] = from[i][j], for n rows i (1 to 16) and 16 columns j; the strides are in floats */
+VEC_INLINE void
+vec_transpose(float *to, size_t to_stride, const float *from, size_t from_stride, int n)
+{
+	size_t		rows = (size_t) n;
+	size_t		i = 0;
+
+	for (; i + 8 <= rows; i += 8)
 	{
 		for (size_t j = 0; j < 16; j += 8)
 			vec_transpose_8(to + j * to_stride + i, to_stride, from + i * from_stride + j,
 							from_stride);
+	}
+	for (; i + 4 <= rows; i += 4)
+	{
+		for (size_t j = 0; j < 16; j += 4)
+			vec_transpose_4(to + j * to_stride + i, to_stride, from + i * from_stride + j,
+							from_stride);
+	}
+	for (; i < rows; i++)
+	{
+		for (size_t j = 0; j < 16; j++)
+			to[j * to_stride + i] = from[i * from_stride + j];
 	}
 }
 

@@ -183,16 +183,25 @@ vec_greatest(vec a)
 	return _mm512_reduce_max_ps(a);
 }
 
-/* to[j][i] = from[i][j], for 16 x 16 floats; the strides are in floats */
 VEC_INLINE void
-vec_transpose(float *to, size_t to_stride, const float *from, size_t from_stride)
+vec_transpose_store(float *to, vec v, int n)
+{
+	if (n == 16)
+		vec_store(to, v);
+	else
+		vec_store_first(to, v, n);
+}
+
+/* to[j][i] = from[i][j], for n rows i (1 to 16) and 16 columns j; the strides are in floats */
+VEC_INLINE void
+vec_transpose(float *to, size_t to_stride, const float *from, size_t from_stride, int n)
 {
 	__m512		r[16],
 				t[16];
 
 #pragma GCC unroll 16
 	for (int i = 0; i < 16; i++)
-		r[i] = _mm512_loadu_ps(from + (size_t) i * from_stride);
+		r[i] = i < n ? vec_load(from + (size_t) i * from_stride) : vec_zero();
 	/* pairs, fours, then blocks of four and eight */
 #pragma GCC unroll 8
 	for (int i = 0; i < 16; i += 2)
@@ -219,14 +228,14 @@ vec_transpose(float *to, size_t to_stride, const float *from, size_t from_stride
 #pragma GCC unroll 4
 	for (int i = 0; i < 4; i++)
 	{
-		_mm512_storeu_ps(to + (size_t) i * to_stride,
-						 _mm512_shuffle_f32x4(t[i], t[i + 8], 0x88));
-		_mm512_storeu_ps(to + (size_t) (i + 4) * to_stride,
-						 _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0x88));
-		_mm512_storeu_ps(to + (size_t) (i + 8) * to_stride,
-						 _mm512_shuffle_f32x4(t[i], t[i + 8], 0xDD));
-		_mm512_storeu_ps(to + (size_t) (i + 12) * to_stride,
-						 _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0xDD));
+		vec_transpose_store(to + (size_t) i * to_stride,
+							_mm512_shuffle_f32x4(t[i], t[i + 8], 0x88), n);
+		vec_transpose_store(to + (size_t) (i + 4) * to_stride,
+							_mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0x88), n);
+		vec_transpose_store(to + (size_t) (i + 8) * to_stride,
+							_mm512_shuffle_f32x4(t[i], t[i + 8], 0xDD), n);
+		vec_transpose_store(to + (size_t) (i + 12) * to_stride,
+							_mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0xDD), n);
 	}
 }
 

@@ -216,11 +216,11 @@ vec_greatest(vec a)
 	return a[0];
 }
 
-/* to[j][i] = from[i][j], for 16 x 16 floats; the strides are in floats */
+/* to[j][i] = from[i][j], for n rows i (1 to 16) and 16 columns j; the strides are in floats */
 VEC_INLINE void
-vec_transpose(float *to, size_t to_stride, const float *from, size_t from_stride)
+vec_transpose(float *to, size_t to_stride, const float *from, size_t from_stride, int n)
 {
-	for (size_t i = 0; i < 16; i++)
+	for (size_t i = 0; i < (size_t) n; i++)
 	{
 		for (size_t j = 0; j < 16; j++)
 			to[j * to_stride + i] = from[i * from_stride + j];

@@ -214,6 +214,13 @@ read_panel(tensor_type type, const uint8_t *panel, size_t n, int columns, float 
 }
 
 void
+weight_prefetch_row(const backend_weight *w, int row)
+{
+	for (size_t i = 0; i < w->row_bytes; i += 64)
+		__builtin_prefetch(w->row_data + (size_t) row * w->row_bytes + i);
+}
+
+void
 weight_row(const backend_weight *w, int row, float *out)
 {
 	const weight_part *part = w->parts;
