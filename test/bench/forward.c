@@ -7,11 +7,14 @@
  *     build/forward FOLDER THREADS TOKENS TEXTS [int8]
  *
  * A GGUF file is decoded: one prompt of PROMPT tokens in chunks of 512, then DECODE steps of
- * SEQUENCES sequences, each after a prompt of its own or all after a "shared" one; so is the folder
- * of a decoder. The folder of an encoder is encoded: batches of TEXTS texts of TOKENS tokens, with "int8" by
- * 8-bit weights. Prints tokens or texts per second: the best of several repetitions, since other load can only
- * slow them down (seven, or as many as REPETITIONS in the environment says); with one thread seconds are of processor time, which it disturbs least. RAG_SIMD chooses the
- * instruction set. With "cuda" for THREADS the first CUDA device computes, by the library RAG_CUDA_LIBRARY.
+ * SEQUENCES sequences, each after a prompt of its own or all after a "shared" one; so is the
+ * folder of a decoder. The folder of an encoder is encoded: TEXTS texts of TOKENS tokens, by a
+ * CPU in steps of at most 512 tokens as the engine does, by a GPU in one; with "int8" by 8-bit
+ * weights. Prints tokens or texts per second: the best of several repetitions, since other load
+ * can only slow them down (seven, or as many as REPETITIONS in the environment says); with one
+ * thread seconds are of processor time, which it disturbs least. RAG_SIMD chooses the
+ * instruction set. With "cuda" for THREADS the first CUDA device computes, by the library
+ * RAG_CUDA_LIBRARY.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +26,7 @@
 #include "engine/kv.h"
 
 #define REPETITIONS 7
+#define STEP_TOKENS 512			/* the engine's --max-batched-tokens */
 
 static int	repetitions = REPETITIONS;
 
@@ -45,30 +49,32 @@ fail(const engine_error *error)
 }
 
 static int
-bench_encode(const graph_device *device, const model *m, int tokens, int texts, bool int8)
+bench_encode(const graph_device *device, const model *m, int tokens, int texts, bool int8,
+			 bool on_gpu)
 {
 	engine_error error;
-	int			rows = tokens * texts;
-	graph_limits limits = {.max_rows = rows, .max_sequences = texts, .max_len = tokens,
+	int			fit = tokens < STEP_TOKENS ? STEP_TOKENS / tokens : 1;
+	int			at_once = on_gpu || texts < fit ? texts : fit;	/* of a step */
+	int			rows = tokens * at_once;
+	graph_limits limits = {.max_rows = rows, .max_sequences = at_once, .max_len = tokens,
 	.int8_weights = int8,.pooling = POOLING_MEAN};
 	graph	   *g = graph_open(device, m, &limits, &error);
 	int32_t    *ids = malloc(sizeof(int32_t) * (size_t) rows);
 	int32_t    *positions = malloc(sizeof(int32_t) * (size_t) rows);
-	int32_t    *start = malloc(sizeof(int32_t) * (size_t) (texts + 1));
-	backend_batch batch = {.rows = rows, .tokens = ids, .positions = positions,
-	.sequences = texts, .start = start};
+	int32_t    *start = malloc(sizeof(int32_t) * (size_t) (at_once + 1));
+	backend_batch batch = {.tokens = ids, .positions = positions, .start = start};
 	float	   *vectors;
 	double		best = 0;
 
 	if (g == NULL)
 		return fail(&error);
-	vectors = malloc(sizeof(float) * (size_t) (texts * graph_encode_width(g)));
+	vectors = malloc(sizeof(float) * (size_t) (at_once * graph_encode_width(g)));
 	for (int i = 0; i < rows; i++)
 	{
 		ids[i] = (1000 + i * 7 % 20000) % model_get_config(m)->vocab_size;
 		positions[i] = i % tokens;
 	}
-	for (int i = 0; i <= texts; i++)
+	for (int i = 0; i <= at_once; i++)
 		start[i] = i * tokens;
 	for (int i = 0; i < repetitions; i++)
 	{
@@ -77,8 +83,13 @@ bench_encode(const graph_device *device, const model *m, int tokens, int texts, 
 
 		do
 		{
-			if (!graph_encode(g, &batch, vectors, &error))
-				return fail(&error);
+			for (int left = texts; left > 0; left -= batch.sequences)
+			{
+				batch.sequences = left < at_once ? left : at_once;
+				batch.rows = batch.sequences * tokens;
+				if (!graph_encode(g, &batch, vectors, &error))
+					return fail(&error);
+			}
 			done += texts;
 		} while (now() - begin < 0.3);
 		best = done / (now() - begin) > best ? done / (now() - begin) : best;
@@ -259,7 +270,8 @@ main(int argc, char **argv)
 	device.ops->info(device.device, &info);
 	printf("%s\n", info.device);
 	if (model_get_config(m)->architecture == MODEL_BERT)
-		status = bench_encode(&device, m, atoi(argv[3]), atoi(argv[4]), argc > 5);
+		status = bench_encode(&device, m, atoi(argv[3]), atoi(argv[4]), argc > 5,
+							  config.device == ENGINE_DEVICE_CUDA);
 	else
 		status = bench_decode(&device, m, atoi(argv[3]), atoi(argv[4]),
 							  argc > 5 ? atoi(argv[5]) : 1, argc > 6);
