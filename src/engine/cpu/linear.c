@@ -11,6 +11,10 @@
 
 #include "engine/cpu/device.h"
 
+/* of a chunk for a thread: products, a fraction of a millisecond; elements to pack, microseconds */
+#define CHUNK_PRODUCTS ((size_t) 8 << 20)
+#define CHUNK_PACKED 16384
+
 typedef struct linear_job
 {
 	backend_device *d;
@@ -215,11 +219,21 @@ multiply_panels(void *arg, int begin, int end, int thread)
 	}
 }
 
-/* Items of work to a chunk: few enough to share them evenly, large enough to be worth fetching. */
+/* Items of work to a chunk: few enough to share them evenly, at the end too, when there are none left
+ * for some threads; large enough to be worth fetching. products: of an item. */
 static int
-grain_of(int items, int n_threads)
+grain_of(int items, int n_threads, size_t products)
 {
-	int			grain = items / (n_threads * 6);
+	int			grain = least(items / (n_threads * 6), (int) (CHUNK_PRODUCTS / products));
+
+	return grain < 1 ? 1 : grain;
+}
+
+/* Tiles to a chunk of packing. */
+static int
+pack_grain(int tile, int columns)
+{
+	int			grain = CHUNK_PACKED / (tile * columns);
 
 	return grain < 1 ? 1 : grain;
 }
@@ -232,15 +246,19 @@ run_rows(linear_job *job)
 	job->float_stride = least(job->rows, FLOAT_TILE);
 	job->quant_stride = least(job->rows, QUANT_TILE);
 	if (job->has_float)
-		threads_run(job->d->pool, pack_tiles, job, (job->rows + FLOAT_TILE - 1) / FLOAT_TILE, 1);
+		threads_run(job->d->pool, pack_tiles, job, (job->rows + FLOAT_TILE - 1) / FLOAT_TILE,
+					pack_grain(FLOAT_TILE, job->columns));
 	if (job->has_quantized)
 		threads_run(job->d->pool, quantize_tiles, job,
-					(job->rows + QUANT_TILE - 1) / QUANT_TILE, 1);
+					(job->rows + QUANT_TILE - 1) / QUANT_TILE,
+					pack_grain(QUANT_TILE, job->columns));
 	/* rows that meet a panel together: whole tiles of both kinds, as evenly cut as these allow */
 	job->group = (job->rows + groups * BOTH_TILES - 1) / (groups * BOTH_TILES) * BOTH_TILES;
 	groups = (job->rows + job->group - 1) / job->group;
 	threads_run(job->d->pool, multiply_panels, job, groups * job->panels,
-				grain_of(groups * job->panels, job->d->n_threads));
+				grain_of(groups * job->panels, job->d->n_threads,
+						 (size_t) least(job->rows, job->group) * (size_t) job->columns *
+						 PANEL_OUTPUTS));
 }
 
 engine_code
