@@ -16,4 +16,5 @@ _PG_init(void)
 {
 	RagExactInit();
 	RagServeInit();
+	RagPlanInit();
 }

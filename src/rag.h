@@ -292,9 +292,10 @@ RagSettingIsDefined(const char *name)
  * Each called once by _PG_init. RagExactInit has the planner see exact scans (src/exact).
  * RagServeInit asks for shared memory and registers the
  * model worker when the library is being preloaded; in any other case it only
- * defines the settings.
+ * defines the settings. RagPlanInit is told of every plan (hnsw/plan.c).
  */
 extern void RagExactInit(void);
 extern void RagServeInit(void);
+extern void RagPlanInit(void);
 
 #endif							/* RAG_H */
