@@ -258,6 +258,17 @@ RagReadRecentBuffer(Relation relation, BlockNumber block, Buffer buffer)
 #endif
 }
 
+/* Counts a use of a buffer, as pinning one does that is not pinned by this backend; not if its
+ * state changes meanwhile. ReadRecentBuffer does not count. */
+static inline void
+RagCountUse(BufferDesc *buffer)
+{
+	uint32		state = pg_atomic_read_u32(&buffer->state);
+
+	if (BUF_STATE_GET_USAGECOUNT(state) < BM_MAX_USAGE_COUNT && (state & BM_LOCKED) == 0)
+		(void) pg_atomic_compare_exchange_u32(&buffer->state, &state, state + BUF_USAGECOUNT_ONE);
+}
+
 /* Does anybody hold the buffer's lock exclusively? The bit has been this one since 18, and
  * that one before, where neither is ever set in the other's place. */
 static inline bool

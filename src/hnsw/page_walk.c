@@ -55,8 +55,8 @@ StampedNode(const PageStore *store, HnswNode node)
 /*
  * Stamps do not tell the sweep for victims that a page is in use, nor that the bytes are
  * those of a page that was evicted since, and may have changed. So the page is looked at too:
- * always by who chooses links, of which none may lead to a node that has died, and now
- * and then by a scan.
+ * always by who chooses links, of which none may lead to a node that has died, and by a scan
+ * now and then, or always where there is a sweep.
  */
 static bool
 IsHeld(const PageStore *store, HnswNode node)
@@ -65,8 +65,8 @@ IsHeld(const PageStore *store, HnswNode node)
 	BlockNumber block = HnswRefBlock(node);
 	int32		id = *HnswPeekPlace(&store->peek, block);
 
-	return (store->sampled && ++stamps % SAMPLE != 0) ||
-		HnswPeekHolds(&store->peek, GetBufferDescriptor(id), block);
+	return (store->sampled && !store->outgrown && ++stamps % SAMPLE != 0) ||
+		HnswPeekUses(&store->peek, GetBufferDescriptor(id), block);
 }
 
 /* Asks for what is read first of a node. */

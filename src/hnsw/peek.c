@@ -14,13 +14,16 @@
 #include "hnsw/peek.h"
 
 #define MAX_ENTRIES (1024 * 1024)
+#define ENTRIES_PER_BUFFER 4	/* pages of an index that is larger than all buffers contend for few */
 
 static int32 *memo;
 
 static uint32
 Entries(void)
 {
-	return Min(pg_nextpower2_32(NBuffers), MAX_ENTRIES);
+	return NBuffers < MAX_ENTRIES / ENTRIES_PER_BUFFER
+		? pg_nextpower2_32(NBuffers * ENTRIES_PER_BUFFER)
+		: MAX_ENTRIES;
 }
 
 void

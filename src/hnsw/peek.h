@@ -48,16 +48,26 @@ HnswPeekRemember(const HnswPeek *peek, BlockNumber block, Buffer buffer)
 		*HnswPeekPlace(peek, block) = buffer - 1;
 }
 
-/* A buffer that the sweep for victims has just passed is read in the ordinary way, which
- * counts as a use: pages that are only looked at would be evicted first. */
 static inline bool
 HnswPeekHolds(const HnswPeek *peek, BufferDesc *buffer, BlockNumber block)
 {
 	uint32		state = pg_atomic_read_u32(&buffer->state);
 
 	return (state & (BM_VALID | BM_TAG_VALID)) == (BM_VALID | BM_TAG_VALID) &&
-		BUF_STATE_GET_USAGECOUNT(state) > 0 && buffer->tag.blockNum == block &&
+		buffer->tag.blockNum == block &&
 		RagBufferTagSameFork(&buffer->tag, &peek->tag) && !RagBufferIsExclusive(buffer);
+}
+
+/* The same, and it counts as a use: the sweep for victims would evict pages first that are
+ * only looked at. */
+static inline bool
+HnswPeekUses(const HnswPeek *peek, BufferDesc *buffer, BlockNumber block)
+{
+	bool		holds = HnswPeekHolds(peek, buffer, block);
+
+	if (holds)
+		RagCountUse(buffer);
+	return holds;
 }
 
 /* Asks for the lines of memory that a look at an item will need first. */
@@ -88,7 +98,7 @@ HnswLookBegin(const HnswPeek *peek, BlockNumber block, HnswLook *look)
 
 	look->page = NULL;
 	look->buffer = GetBufferDescriptor(id);
-	if (!HnswPeekHolds(peek, look->buffer, block))
+	if (!HnswPeekUses(peek, look->buffer, block))
 		return false;
 	pg_read_barrier();
 	look->page = BufferGetPage(id + 1);

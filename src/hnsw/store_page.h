@@ -18,6 +18,7 @@ typedef struct PageStore
 	uint64		salt;			/* of the stamps */
 	Size		node_size;		/* of the tuple of each node; 0: they may differ */
 	bool		sampled;		/* not every stamp is read with a look at its page */
+	bool		outgrown;		/* a page was not in shared buffers */
 	BlockNumber blocks;			/* the index has at least as many */
 	bool		prefetch;		/* does it pay to ask the kernel for pages ahead? */
 	MemoryContext context;
