@@ -22,6 +22,9 @@
 #include "optimizer/appendinfo.h"
 #include "pgstat.h"
 #include "storage/buf_internals.h"
+#include "storage/bufmgr.h"
+#include "storage/fd.h"
+#include "storage/smgr.h"
 #include "utils/guc.h"
 #include "utils/guc_tables.h"
 #include "utils/rel.h"
@@ -267,6 +270,19 @@ RagCountUse(BufferDesc *buffer)
 
 	if (BUF_STATE_GET_USAGECOUNT(state) < BM_MAX_USAGE_COUNT && (state & BM_LOCKED) == 0)
 		(void) pg_atomic_compare_exchange_u32(&buffer->state, &state, state + BUF_USAGECOUNT_ONE);
+}
+
+/* Asks the kernel to have these blocks in its memory soon. */
+static inline void
+RagPrefetchBlocks(Relation relation, BlockNumber first, BlockNumber count)
+{
+#if PG_VERSION_NUM >= 170000
+	if ((io_direct_flags & IO_DIRECT_DATA) == 0)
+		(void) smgrprefetch(RelationGetSmgr(relation), MAIN_FORKNUM, first, count);
+#else
+	for (BlockNumber i = 0; i < count; i++)
+		(void) PrefetchBuffer(relation, MAIN_FORKNUM, first + i);
+#endif
 }
 
 /* Does anybody hold the buffer's lock exclusively? The bit has been this one since 18, and

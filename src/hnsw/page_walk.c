@@ -4,17 +4,13 @@
  * Codes are compared where they lie, without a look at the page: all nodes are of one size,
  * so a name tells the address, and the stamp there who it is. What else is read is looked
  * at (peek.h), values in rounds over all nodes of a hop, each of which asks for
- * the memory that the next one needs. The links of the nodes that come next are asked for
- * meanwhile. What neither can tell is read under a lock.
+ * the memory that the next one needs. What neither can tell is read under a lock.
  */
 #include "postgres.h"
-
-#include "utils/spccache.h"
 
 #include "hnsw/store_page.h"
 
 #define CACHE_LINE 64
-#define MAX_EXPECTED 320		/* bytes of links to ask for: those of level 0, with the usual m */
 #define SAMPLE 16				/* of so many stamps that a scan reads, one is read with a look */
 
 static inline HnswState
@@ -141,9 +137,8 @@ LookForPages(const PageStore *store, const HnswCandidate *candidates, Glimpse *g
 		(void) HnswLookBegin(&store->peek, HnswRefBlock(candidates[i].node), &glimpses[i].look);
 }
 
-/* Where an item lies, if that is within the page; any bytes may be there. */
-static const void *
-ItemAt(const HnswLook *look, HnswPageKind kind, OffsetNumber offset, Size *length)
+const void *
+HnswLookItem(const HnswLook *look, HnswPageKind kind, OffsetNumber offset, Size *length)
 {
 	const HnswPageTail *tail = (const HnswPageTail *) (look->page + BLCKSZ - MAXALIGN(sizeof(HnswPageTail)));
 	Size		items = Min(((PageHeader) look->page)->pd_lower, BLCKSZ);
@@ -163,7 +158,7 @@ ItemAt(const HnswLook *look, HnswPageKind kind, OffsetNumber offset, Size *lengt
 static const HnswNodeTuple *
 NodeAt(const HnswLook *look, HnswNode node, Size *length)
 {
-	const HnswNodeTuple *tuple = ItemAt(look, HNSW_PAGE_NODES, HnswRefOffset(node), length);
+	const HnswNodeTuple *tuple = HnswLookItem(look, HNSW_PAGE_NODES, HnswRefOffset(node), length);
 
 	return tuple != NULL && *length >= HNSW_NODE_HEAD ? tuple : NULL;
 }
@@ -259,6 +254,21 @@ MeasureUnlocked(PageStore *store, const HnswForm *query, HnswCandidate *candidat
 	return left;
 }
 
+/* A page is then read once for all that are there. */
+static void
+SortByPage(HnswCandidate *candidates, int n)
+{
+	for (int i = 1; i < n; i++)
+	{
+		HnswCandidate candidate = candidates[i];
+		int			at = i;
+
+		for (; at > 0 && candidates[at - 1].node > candidate.node; at--)
+			candidates[at] = candidates[at - 1];
+		candidates[at] = candidate;
+	}
+}
+
 /* Under the page's lock, which is kept for neighbours that are also neighbours there. */
 static void
 MeasureLocked(PageStore *store, const HnswForm *query, HnswCandidate *candidates, int n)
@@ -298,11 +308,9 @@ MeasureHop(PageStore *store, const HnswForm *query, HnswCandidate *candidates, i
 {
 	int			left = store->peek.memo == NULL ? n : MeasureUnlocked(store, query, candidates, n, limit);
 
-	for (int i = 0; i < left && left > 1 && store->prefetch; i++)
-	{
-		if (HnswBlockExists(store, HnswRefBlock(candidates[i].node)))
-			PrefetchBuffer(store->index, MAIN_FORKNUM, HnswRefBlock(candidates[i].node));
-	}
+	SortByPage(candidates, left);
+	for (int i = 0; i < left && store->ahead > 0; i++)
+		HnswAskFor(store, HnswRefBlock(candidates[i].node));
 	MeasureLocked(store, query, candidates, left);
 }
 
@@ -418,7 +426,7 @@ GlimpseLinks(const PageStore *store, HnswNode node, ItemPointerData at, int leve
 	if (store->peek.memo == NULL ||
 		!HnswLookBegin(&store->peek, ItemPointerGetBlockNumber(&at), &look))
 		return false;
-	tuple = ItemAt(&look, HNSW_PAGE_LINKS, ItemPointerGetOffsetNumber(&at), &length);
+	tuple = HnswLookItem(&look, HNSW_PAGE_LINKS, ItemPointerGetOffsetNumber(&at), &length);
 	if (tuple == NULL || length < needed || tuple->owner != node || tuple->level < level)
 		return false;
 	*count = CopyLinks(store, tuple, level, links);
@@ -453,24 +461,8 @@ HnswPageLinks(HnswStore *base, HnswNode node, int level, HnswCandidate *links)
 	return count;
 }
 
-/* Asks for an item of another page, by what is in memory of it already. */
-static void
-ExpectItem(const PageStore *store, HnswPageKind kind, ItemPointerData at, Size most)
-{
-	HnswLook	look;
-	Size		length;
-	const char *item;
-
-	if (!HnswLookBegin(&store->peek, ItemPointerGetBlockNumberNoCheck(&at), &look))
-		return;
-	item = ItemAt(&look, kind, ItemPointerGetOffsetNumberNoCheck(&at), &length);
-	for (Size line = 0; item != NULL && line < Min(length, most); line += CACHE_LINE)
-		__builtin_prefetch(item + line);
-}
-
-/* The node, to be told what to ask for, or NULL. */
-static const HnswNodeTuple *
-GlimpseNode(const PageStore *store, HnswNode node)
+const HnswNodeTuple *
+HnswGlimpseNode(const PageStore *store, HnswNode node)
 {
 	HnswLook	look;
 	Size		length;
@@ -480,48 +472,4 @@ GlimpseNode(const PageStore *store, HnswNode node)
 	if (store->peek.memo == NULL || !HnswLookBegin(&store->peek, HnswRefBlock(node), &look))
 		return NULL;
 	return NodeAt(&look, node, &length);
-}
-
-/* The nearest node's links are read next: their page was asked for a hop ago. */
-void
-HnswPageExpect(HnswStore *base, const HnswNode *nodes, int n)
-{
-	PageStore  *store = (PageStore *) base;
-
-	for (int i = 0; i < n; i++)
-	{
-		const HnswNodeTuple *node = GlimpseNode(store, nodes[i]);
-		ItemPointerData at;
-
-		if (node == NULL)
-			continue;
-		at = node->links;
-		if (i == 0)
-			ExpectItem(store, HNSW_PAGE_LINKS, at, MAX_EXPECTED);
-		else
-			HnswLookPrefetch(&store->peek, ItemPointerGetBlockNumberNoCheck(&at),
-							 ItemPointerGetOffsetNumberNoCheck(&at));
-	}
-}
-
-void
-HnswPageStoreExpectRefine(HnswStore *base, const HnswCandidate *found, int n)
-{
-	PageStore  *store = (PageStore *) base;
-	ItemPointerData places[HNSW_REFINE_AHEAD];
-	int			count = 0;
-
-	for (int i = 0; i < Min(n, HNSW_REFINE_AHEAD); i++)
-	{
-		const HnswNodeTuple *node = GlimpseNode(store, found[i].node);
-
-		if (node == NULL)
-			continue;
-		places[count] = node->fine;
-		HnswLookPrefetch(&store->peek, ItemPointerGetBlockNumberNoCheck(&places[count]),
-						 ItemPointerGetOffsetNumberNoCheck(&places[count]));
-		count++;
-	}
-	for (int i = 0; i < count; i++)
-		ExpectItem(store, HNSW_PAGE_FINE, places[i], HnswFineSize(base->support));
 }

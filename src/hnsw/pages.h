@@ -338,5 +338,8 @@ extern bool HnswPageStoreRefine(HnswStore *store, HnswNode node, const HnswForm 
 /* These nodes are going to be refined: asks for the memory of so many. */
 #define HNSW_REFINE_AHEAD 12
 extern void HnswPageStoreExpectRefine(HnswStore *store, const HnswCandidate *found, int n);
+/* These rows are going to be returned: asks for their pages of the table, if those of the index
+ * came from a disk. */
+extern void HnswPageStoreExpectRows(HnswStore *store, Relation heap, const ItemPointerData *rows, int n);
 
 #endif							/* RAG_HNSW_PAGES_H */

@@ -145,11 +145,12 @@ NextBatch(HnswScan *state)
 
 /* The next node to return; false when there is none. */
 static bool
-NextNode(HnswScan *state)
+NextNode(HnswScan *state, Relation heap)
 {
 	for (;;)
 	{
 		const HnswQueue *found = &state->search.results;
+		int			known = state->rank.rows.count;
 
 		CHECK_FOR_INTERRUPTS();
 		while (state->next < found->count &&
@@ -160,6 +161,9 @@ NextNode(HnswScan *state)
 										  found->count - state->next);
 			HnswRankAdd(&state->rank, &found->items[state->next++]);
 		}
+		if (state->rank.rows.count > known)
+			HnswPageStoreExpectRows(state->search.store, heap, state->rank.rows.rows + known,
+									state->rank.rows.count - known);
 		if (HnswRankNext(&state->rank, &state->node))
 			return true;
 		if (state->next >= found->count && !NextBatch(state))
@@ -198,7 +202,7 @@ hnswgettuple(IndexScanDesc scan, ScanDirection direction)
 	if (!found)
 	{
 		state->next_row = 0;
-		found = NextNode(state);
+		found = NextNode(state, scan->heapRelation);
 	}
 	if (found)
 		ReturnRow(scan);

@@ -7,7 +7,6 @@
  */
 #include "postgres.h"
 
-#include "executor/instrument.h"
 #include "utils/spccache.h"
 
 #include "hnsw/store_page.h"
@@ -39,27 +38,6 @@ HnswBlockExists(PageStore *store, BlockNumber block)
 	if (block >= store->blocks)
 		store->blocks = RelationGetNumberOfBlocks(store->index);
 	return block < store->blocks;
-}
-
-Buffer
-HnswReadBuffer(PageStore *store, BlockNumber block)
-{
-	int64		reads = pgBufferUsage.shared_blks_read;
-	Buffer		buffer;
-
-	if (store->peek.memo != NULL)
-	{
-		buffer = *HnswPeekPlace(&store->peek, block) + 1;
-		if (RagReadRecentBuffer(store->index, block, buffer))
-		{
-			RagCountUse(GetBufferDescriptor(buffer - 1));
-			return buffer;
-		}
-	}
-	buffer = ReadBuffer(store->index, block);
-	store->outgrown |= pgBufferUsage.shared_blks_read != reads;
-	HnswPeekRemember(&store->peek, block, buffer);
-	return buffer;
 }
 
 void *

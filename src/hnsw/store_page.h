@@ -1,6 +1,6 @@
 /*
- * store_page.h: the store of an index, for store_page.c, page_walk.c and
- * page_change.c alone.
+ * store_page.h: the store of an index, for store_page.c, page_walk.c, page_ahead.c
+ * and page_change.c alone.
  */
 #ifndef RAG_HNSW_STORE_PAGE_H
 #define RAG_HNSW_STORE_PAGE_H
@@ -10,6 +10,8 @@
 
 struct value_map_hash;
 
+#define HNSW_ASKED 64
+
 typedef struct PageStore
 {
 	HnswStore	base;
@@ -18,9 +20,11 @@ typedef struct PageStore
 	uint64		salt;			/* of the stamps */
 	Size		node_size;		/* of the tuple of each node; 0: they may differ */
 	bool		sampled;		/* not every stamp is read with a look at its page */
-	bool		outgrown;		/* a page was not in shared buffers */
 	BlockNumber blocks;			/* the index has at least as many */
 	bool		prefetch;		/* does it pay to ask the kernel for pages ahead? */
+	bool		outgrown;		/* a page was not in shared buffers */
+	int			ahead;			/* so many more that are not there are asked for before they are read */
+	BlockNumber asked[HNSW_ASKED];	/* ranges of pages that were, by their first block plus one */
 	MemoryContext context;
 	MemoryContext values;		/* copies of values, until the store is reset; made when needed */
 	struct value_map_hash *value_map;
@@ -30,8 +34,12 @@ typedef struct PageStore
 /* Names come from pages, which may be damaged. */
 extern bool HnswBlockExists(PageStore *store, BlockNumber block);
 
-/* Pins a page, by the memo if that knows where it is. */
+/* page_ahead.c: pins a page, by the memo if that knows where it is */
 extern Buffer HnswReadBuffer(PageStore *store, BlockNumber block);
+/* Asks the kernel for a page that is not in shared buffers, and what lies around it, if pages come
+ * from a disk at present. */
+extern void HnswAskFor(PageStore *store, BlockNumber block);
+extern void HnswPageExpect(HnswStore *base, const HnswNode *nodes, int n);
 
 /* Room for the largest value, until this is called again. */
 extern void *HnswValueRoom(PageStore *store);
@@ -62,6 +70,9 @@ extern Size HnswGlimpseValue(PageStore *store, HnswNode node);
 /* Where the links of a node are; false when it is gone. */
 extern bool HnswLinksPlace(PageStore *store, HnswNode node, ItemPointerData *at);
 extern int	HnswPageLinks(HnswStore *base, HnswNode node, int level, HnswCandidate *links);
-extern void HnswPageExpect(HnswStore *base, const HnswNode *nodes, int n);
+/* A node as far as it is in memory, to be told what to ask for; or NULL. */
+extern const HnswNodeTuple *HnswGlimpseNode(const PageStore *store, HnswNode node);
+/* Where an item of a page that is looked at lies, if that is within the page; any bytes may be there. */
+extern const void *HnswLookItem(const HnswLook *look, HnswPageKind kind, OffsetNumber offset, Size *length);
 
 #endif							/* RAG_HNSW_STORE_PAGE_H */
