@@ -67,35 +67,84 @@ WriteNode(const MemoryStore *store, HnswBulk *bulk, HnswNode name, HnswRows *row
 
 /* ---- the order of nodes on pages ---- */
 
+#define PLACED UINT8_MAX		/* more than nodes fit a page */
+
 typedef struct Order
 {
 	const MemoryStore *store;
 	uint32	   *nodes;
 	uint32		count;
-	bool	   *placed;
+	uint8	   *links;			/* of each node: from how many of the page's, or PLACED */
+	uint32	   *near;			/* nodes that the page's link to, and that had no place then */
+	uint32		near_count;
+	uint32		linking;		/* of the order: those before link to none without a place */
+	uint32		unlinked;		/* nodes before this one are placed */
 } Order;
 
 static void
 PlaceNode(Order *order, uint32 node)
 {
-	order->placed[node] = true;
-	order->nodes[order->count++] = node;
-}
-
-/* Places what a node links to, until there are so many in all. */
-static void
-PlaceNeighbours(Order *order, uint32 node, uint32 limit)
-{
 	MemoryLinks *list = LinksOf(order->store, node, 0);
-	uint32		links = pg_atomic_read_u32(&list->count);
+	uint32		count = pg_atomic_read_u32(&list->count);
 
-	for (uint32 i = 0; i < links && order->count < limit; i++)
+	order->links[node] = PLACED;
+	order->nodes[order->count++] = node;
+	for (uint32 i = 0; i < count; i++)
 	{
 		uint32		to = (uint32) UnpackLink(pg_atomic_read_u64(&list->links[i])).node;
 
-		if (!order->placed[to])
-			PlaceNode(order, to);
+		if (order->links[to] != PLACED && order->links[to]++ == 0)
+			order->near[order->near_count++] = to;
 	}
+}
+
+/* Takes the node that most of the page's link to, if they link to any. */
+static bool
+TakeNearest(Order *order, uint32 *node)
+{
+	uint32		nearest = 0;
+
+	if (order->near_count == 0)
+		return false;
+	for (uint32 i = 1; i < order->near_count; i++)
+	{
+		if (order->links[order->near[i]] > order->links[order->near[nearest]])
+			nearest = i;
+	}
+	*node = order->near[nearest];
+	order->near[nearest] = order->near[--order->near_count];
+	return true;
+}
+
+/* Takes a node that one which has a place links to, or else the first that has none. */
+static uint32
+TakeNext(Order *order)
+{
+	for (; order->linking < order->count; order->linking++)
+	{
+		MemoryLinks *list = LinksOf(order->store, order->nodes[order->linking], 0);
+		uint32		count = pg_atomic_read_u32(&list->count);
+
+		for (uint32 i = 0; i < count; i++)
+		{
+			uint32		to = (uint32) UnpackLink(pg_atomic_read_u64(&list->links[i])).node;
+
+			if (order->links[to] != PLACED)
+				return to;
+		}
+	}
+	while (order->links[order->unlinked] == PLACED)
+		order->unlinked++;
+	return order->unlinked;
+}
+
+/* A new page: the links of the nodes before it do not count any more. */
+static void
+ForgetLinks(Order *order)
+{
+	for (uint32 i = 0; i < order->near_count; i++)
+		order->links[order->near[i]] = 0;
+	order->near_count = 0;
 }
 
 /* How many nodes of the usual level fit a page. */
@@ -109,43 +158,32 @@ NodesPerPage(const MemoryStore *store)
 }
 
 /*
- * Neighbours lie side by side, so that a walk meets the same pages again: each page holds
- * what is nearest by links to a node that one of the pages before links to.
+ * Neighbours lie side by side, so that a walk meets the same pages again: a page takes the node
+ * that most of those which it has already link to, and begins with one that the page before
+ * links to.
  */
 static uint32 *
 OrderNodes(const MemoryStore *store)
 {
 	uint32		total = store->graph->count;
-	Order		order = {.store = store};
 	uint32		page = NodesPerPage(store);
-	uint32		linking = 0;	/* of the order: what leads to the next page */
-	uint32		unlinked = 0;	/* nodes before this one are placed */
+	Order		order = {.store = store};
 
 	order.nodes = MemoryContextAllocHuge(CurrentMemoryContext, total * sizeof(uint32));
-	order.placed = MemoryContextAllocHuge(CurrentMemoryContext, total * sizeof(bool));
-	memset(order.placed, 0, total * sizeof(bool));
+	order.links = MemoryContextAllocExtended(CurrentMemoryContext, total, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	order.near = palloc(page * HNSW_MAX_LINKS * sizeof(uint32));
 	while (order.count < total)
 	{
-		uint32		first = order.count;
-		uint32		limit = (uint32) Min(((uint64) first / page + 1) * page, total);
+		uint32		node;
+		bool		near = TakeNearest(&order, &node);
 
 		CHECK_FOR_INTERRUPTS();
-		for (; linking < first; linking++)
-		{
-			PlaceNeighbours(&order, order.nodes[linking], first + 1);
-			if (order.count > first)
-				break;
-		}
-		if (order.count == first)
-		{
-			while (order.placed[unlinked])
-				unlinked++;
-			PlaceNode(&order, unlinked);
-		}
-		for (uint32 i = first; i < order.count && order.count < limit; i++)
-			PlaceNeighbours(&order, order.nodes[i], limit);
+		if (order.count % page == 0)
+			ForgetLinks(&order);
+		PlaceNode(&order, near ? node : TakeNext(&order));
 	}
-	pfree(order.placed);
+	pfree(order.links);
+	pfree(order.near);
 	return order.nodes;
 }
 
