@@ -282,6 +282,12 @@ HnswPageStore(Relation index, const HnswSupport *support, HnswUse use, MemoryCon
 	store->base.building = use == HNSW_TO_BUILD;
 	store->sampled = use == HNSW_TO_READ;
 	store->context = context;
+	if (use != HNSW_TO_READ)
+	{
+		/* used again by each search, so it need not grow each time */
+		HnswNodeSetInit(&store->visited, context);
+		store->base.visited = &store->visited;
+	}
 	return &store->base;
 }
 

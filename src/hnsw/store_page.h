@@ -25,6 +25,7 @@ typedef struct PageStore
 	bool		outgrown;		/* a page was not in shared buffers */
 	int			ahead;			/* so many more that are not there are asked for before they are read */
 	BlockNumber asked[HNSW_ASKED];	/* ranges of pages that were, by their first block plus one */
+	HnswNodeSet visited;		/* of who changes the index */
 	MemoryContext context;
 	MemoryContext values;		/* copies of values, until the store is reset; made when needed */
 	struct value_map_hash *value_map;
