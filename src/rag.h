@@ -11,6 +11,11 @@
 #error "rag needs PostgreSQL 13 or later"
 #endif
 
+/* What a generic WAL record has of a page is no interface of core's, and the same from 9.6 to 18. */
+#if PG_VERSION_NUM >= 190000
+#error "see if generic_xlog.c of this version still replays what hnsw/edit.c writes"
+#endif
+
 #include "access/genam.h"
 #include "access/relscan.h"
 #include "access/stratnum.h"

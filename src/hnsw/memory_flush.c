@@ -52,7 +52,7 @@ WriteNode(const MemoryStore *store, HnswBulk *bulk, HnswNode name, HnswRows *row
 		{
 			HnswCandidate link;
 
-			slots[i] = HNSW_NO_NODE;
+			slots[i] = HNSW_EMPTY_SLOT;
 			if (i >= count)
 				continue;
 			link = UnpackLink(pg_atomic_read_u64(&list->links[i]));

@@ -11,6 +11,16 @@
 
 /* ---- a new node ---- */
 
+/* Where a part of the node goes, on a locked page: over that of the node before, or into a new
+ * item, if that has too little room or there was none. */
+typedef struct PartPlace
+{
+	Buffer		buffer;
+	OffsetNumber taken;			/* InvalidOffsetNumber: a new item */
+	Buffer		left_buffer;	/* what has too little room, and is given up; or invalid */
+	OffsetNumber left;
+} PartPlace;
+
 /* One WAL record: the node and all its parts. */
 typedef struct Addition
 {
@@ -21,7 +31,9 @@ typedef struct Addition
 	HnswNodeTuple *node;		/* as it will be */
 	HnswNode	name;
 	HnswNode	before;			/* who had the place */
-	HnswEdit	edit;
+	PartPlace	links;
+	PartPlace	fine;
+	Buffer		value[HNSW_MAX_VALUE_PAGES];
 	BlockNumber fresh[HNSW_PAGE_KINDS];	/* pages that are of this kind now */
 } Addition;
 
@@ -30,129 +42,111 @@ static void
 FormNode(Addition *addition)
 {
 	const HnswInsertion *insertion = addition->insertion;
+	Page		page = BufferGetPage(addition->place.buffer);
 	BlockNumber block = BufferGetBlockNumber(addition->place.buffer);
-	OffsetNumber taken = addition->place.taken;
+	OffsetNumber offset = addition->place.taken;
 	HnswNodeTuple *node = palloc0(addition->shape.node_size);
 
 	HnswFormNode(node, &addition->shape, insertion->level, insertion->form.value, insertion->form.size);
 	node->row_count = 1;
 	node->u.rows[0] = insertion->row;
-	addition->node = node;
 	addition->before = HNSW_NO_NODE;
-	if (taken != InvalidOffsetNumber)
+	if (offset != InvalidOffsetNumber)
 	{
-		const HnswNodeTuple *old = HnswPageNodeAt(BufferGetPage(addition->place.buffer), taken);
+		const HnswNodeTuple *old = HnswPageNodeAt(page, offset);
 
-		addition->before = HnswRefMake(block, taken, old->version);
+		addition->before = HnswRefMake(block, offset, old->version);
 		node->version = old->version + 1;
 		node->room_level = Max(old->room_level, insertion->level);
 		node->links = old->links;
 		node->fine = old->fine;
 		memcpy(node->value_block, old->value_block, sizeof(node->value_block));
 	}
-}
-
-/* Puts the node into its place, from which its name comes. */
-static HnswNodeTuple *
-PutNode(Addition *addition)
-{
-	Buffer		buffer = addition->place.buffer;
-	Page		page = HnswEditPage(&addition->edit, buffer);
-	OffsetNumber offset = addition->place.taken;
-	Size		size = addition->shape.node_size;
-	HnswNodeTuple *node;
-
-	if (offset == InvalidOffsetNumber)
-	{
-		if (!HnswPageIs(page, HNSW_PAGE_NODES))
-		{
-			HnswPageInit(page, HNSW_PAGE_NODES);
-			addition->fresh[HNSW_PAGE_NODES] = BufferGetBlockNumber(buffer);
-		}
-		offset = PageAddItem(page, (Item) addition->node, size, InvalidOffsetNumber, false, false);
-		if (offset == InvalidOffsetNumber)
-			elog(ERROR, "failed to add a node to hnsw index \"%s\"",
-				 RelationGetRelationName(addition->edit.index));
-	}
 	else
-		memcpy(HnswPageNodeAt(page, offset), addition->node, size);
-	addition->name = HnswRefMake(BufferGetBlockNumber(buffer), offset, addition->node->version);
-	node = HnswPageNodeAt(page, offset);
+		/* no item of a page of nodes is ever removed */
+		offset = HnswPageIs(page, HNSW_PAGE_NODES)
+			? OffsetNumberNext(PageGetMaxOffsetNumber(page))
+			: FirstOffsetNumber;
+	addition->node = node;
+	addition->name = HnswRefMake(block, offset, node->version);
 	node->stamp = HnswStamp(addition->store->salt, addition->name);
-	return node;
 }
 
-/* Writes a part where the node before had its; false when that has too little room, and is
- * given up, with its page held. */
-static bool
-PutOver(Addition *addition, HnswPageKind kind, ItemPointerData at, const void *part, Size size,
-		Buffer *held)
-{
-	PageStore  *store = addition->store;
-	OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(&at);
-	Buffer		buffer;
-	Page		page;
-	bool		enough;
-
-	if (!ItemPointerIsValid(&at) || !HnswBlockExists(store, ItemPointerGetBlockNumber(&at)))
-		return false;
-	buffer = HnswReadBuffer(store, ItemPointerGetBlockNumber(&at));
-	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
-	if (!HnswPageOwnerIs(BufferGetPage(buffer), kind, offset, addition->before, 0))
-	{
-		UnlockReleaseBuffer(buffer);
-		return false;
-	}
-	*held = buffer;
-	page = HnswEditPage(&addition->edit, buffer);
-	enough = ItemIdGetLength(PageGetItemId(page, offset)) >= size;
-	if (enough)
-		memcpy(PageGetItem(page, PageGetItemId(page, offset)), part, size);
-	else
-	{
-		PageIndexTupleDeleteNoCompact(page, offset);
-		PageSetHasFreeLinePointers(page);
-	}
-	return enough;
-}
-
-/* Puts a part into the place that it had before, or a new one. */
-static void
-PutPart(Addition *addition, HnswPageKind kind, ItemPointerData *at, const void *part, Size size)
-{
-	Relation	index = addition->store->index;
-	Buffer		held = InvalidBuffer;
-	Buffer		buffer;
-	bool		fresh;
-
-	if (PutOver(addition, kind, *at, part, size, &held))
-		return;
-	buffer = HnswBufferForItem(index, kind, size, held);
-	*at = HnswPutItem(&addition->edit, buffer, kind, part, size, &fresh);
-	if (fresh)
-		addition->fresh[kind] = BufferGetBlockNumber(buffer);
-}
-
-static void
-PutLinks(Addition *addition, ItemPointerData *at)
+static HnswLinksTuple *
+FormLinks(const Addition *addition)
 {
 	const HnswInsertion *insertion = addition->insertion;
-	int			m = addition->store->base.m;
 	HnswLinksTuple *tuple = palloc0(addition->shape.links_size);
 
 	tuple->owner = addition->name;
 	tuple->level = insertion->level;
-	for (int i = 0; i < addition->shape.links; i++)
-		tuple->links[i] = HNSW_NO_NODE;
 	for (int level = 0; level <= insertion->level; level++)
 	{
-		uint64	   *links = tuple->links + HnswLinkStart(m, level);
+		uint64	   *slots = tuple->links + HnswLinkStart(addition->store->base.m, level);
 
 		for (int i = 0; i < insertion->links[level].count; i++)
-			links[i] = insertion->links[level].items[i].node;
+			slots[i] = HnswSlotMake(insertion->links[level].items[i].node, HNSW_LOOSE);
 	}
-	PutPart(addition, HNSW_PAGE_LINKS, at, tuple, addition->shape.links_size);
-	pfree(tuple);
+	return tuple;
+}
+
+/* Locks the page where the node before has its part; false when there is none. */
+static bool
+LockOldPart(Addition *addition, HnswPageKind kind, ItemPointerData at, Buffer *buffer)
+{
+	PageStore  *store = addition->store;
+	OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(&at);
+
+	if (!ItemPointerIsValid(&at) || !HnswBlockExists(store, ItemPointerGetBlockNumber(&at)))
+		return false;
+	*buffer = HnswReadBuffer(store, ItemPointerGetBlockNumber(&at));
+	LockBuffer(*buffer, BUFFER_LOCK_EXCLUSIVE);
+	if (HnswPageOwnerIs(BufferGetPage(*buffer), kind, offset, addition->before, 0))
+		return true;
+	UnlockReleaseBuffer(*buffer);
+	return false;
+}
+
+static void
+FindPart(Addition *addition, HnswPageKind kind, ItemPointerData at, Size size, PartPlace *place)
+{
+	OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(&at);
+	Buffer		old;
+
+	*place = (PartPlace) {.left_buffer = InvalidBuffer};
+	if (LockOldPart(addition, kind, at, &old))
+	{
+		if (ItemIdGetLength(PageGetItemId(BufferGetPage(old), offset)) >= size)
+		{
+			place->buffer = old;
+			place->taken = offset;
+			return;
+		}
+		place->left_buffer = old;
+		place->left = offset;
+	}
+	place->buffer = HnswBufferForItem(addition->store->index, kind, size, place->left_buffer);
+}
+
+static void
+PutPart(Addition *addition, HnswEdit *edit, HnswPageKind kind, const PartPlace *place,
+		const void *part, Size size, ItemPointerData *at)
+{
+	bool		fresh;
+
+	if (place->left_buffer != InvalidBuffer)
+		HnswEditDeleteItem(HnswEditPage(edit, place->left_buffer), place->left);
+	if (place->taken != InvalidOffsetNumber)
+	{
+		Page		page = BufferGetPage(place->buffer);
+
+		HnswEditBytes(HnswEditPage(edit, place->buffer),
+					  PageGetItem(page, PageGetItemId(page, place->taken)), part, size);
+		return;
+	}
+	*at = HnswPutItem(edit, place->buffer, kind, part, size, &fresh);
+	if (fresh)
+		addition->fresh[kind] = BufferGetBlockNumber(place->buffer);
 }
 
 /* A page for a part of the value: the one of the node before, or a free one. */
@@ -172,26 +166,61 @@ ValueBuffer(Addition *addition, BlockNumber block)
 	return HnswFreeBuffer(addition->store->index, MAIN_FORKNUM);
 }
 
+/* Locks all pages that the node's parts go to. */
 static void
-PutValue(Addition *addition, HnswNodeTuple *node)
+FindParts(Addition *addition)
 {
-	const HnswForm *form = &addition->insertion->form;
 	const HnswShape *shape = &addition->shape;
+	HnswNodeTuple *node = addition->node;
 
+	FindPart(addition, HNSW_PAGE_LINKS, node->links, shape->links_size, &addition->links);
 	if (shape->fine_size > 0)
-	{
-		HnswFineTuple *fine = HnswFormFine(shape, addition->name, form->value, form->size);
-
-		PutPart(addition, HNSW_PAGE_FINE, &node->fine, fine, shape->fine_tuple_size);
-		pfree(fine);
-	}
+		FindPart(addition, HNSW_PAGE_FINE, node->fine, shape->fine_tuple_size, &addition->fine);
 	for (int i = 0; i < shape->value_pages; i++)
 	{
-		Buffer		buffer = ValueBuffer(addition, node->value_block[i]);
+		addition->value[i] = ValueBuffer(addition, node->value_block[i]);
+		node->value_block[i] = BufferGetBlockNumber(addition->value[i]);
+	}
+}
 
-		node->value_block[i] = BufferGetBlockNumber(buffer);
-		HnswValuePageFill(HnswEditPage(&addition->edit, buffer), addition->name, shape, form->value,
-						  form->size, i);
+/* The node itself, into the place that its name tells. */
+static void
+PutNode(Addition *addition, HnswEdit *edit)
+{
+	HnswEditedPage *page = HnswEditPage(edit, addition->place.buffer);
+	Size		size = addition->shape.node_size;
+
+	if (addition->place.taken != InvalidOffsetNumber)
+	{
+		HnswEditBytes(page, HnswPageNodeAt(page->page, addition->place.taken), addition->node, size);
+		return;
+	}
+	if (!HnswPageIs(page->page, HNSW_PAGE_NODES))
+	{
+		HnswEditInit(page, HNSW_PAGE_NODES);
+		addition->fresh[HNSW_PAGE_NODES] = BufferGetBlockNumber(page->buffer);
+	}
+	if (HnswEditAddItem(page, addition->node, size) != HnswRefOffset(addition->name))
+		elog(ERROR, "hnsw node is not where it was to be");
+}
+
+static void
+PutParts(Addition *addition, HnswEdit *edit, const HnswLinksTuple *links, const HnswFineTuple *fine)
+{
+	const HnswShape *shape = &addition->shape;
+	const HnswForm *form = &addition->insertion->form;
+	HnswNodeTuple *node = addition->node;
+
+	PutPart(addition, edit, HNSW_PAGE_LINKS, &addition->links, links, shape->links_size, &node->links);
+	if (shape->fine_size > 0)
+		PutPart(addition, edit, HNSW_PAGE_FINE, &addition->fine, fine, shape->fine_tuple_size,
+				&node->fine);
+	for (int i = 0; i < shape->value_pages; i++)
+	{
+		HnswEditedPage *page = HnswEditPage(edit, addition->value[i]);
+
+		HnswEditInit(page, HNSW_PAGE_VALUE);
+		HnswValuePageFill(page->page, addition->name, shape, form->value, form->size, i);
 	}
 }
 
@@ -199,19 +228,24 @@ HnswNode
 HnswPageAddNode(HnswStore *base, const HnswInsertion *insertion)
 {
 	PageStore  *store = (PageStore *) base;
+	const HnswForm *form = &insertion->form;
 	Addition	addition = {.store = store, .insertion = insertion};
-	HnswNodeTuple *node;
+	HnswLinksTuple *links;
+	HnswFineTuple *fine = NULL;
+	HnswEdit	edit;
 
 	memset(addition.fresh, 0xFF, sizeof(addition.fresh));
-	addition.shape = HnswNodeShape(base->support, base->m, insertion->level, insertion->form.size);
+	addition.shape = HnswNodeShape(base->support, base->m, insertion->level, form->size);
 	addition.place = HnswFindPlace(store->index, &addition.shape, insertion->level);
 	FormNode(&addition);
-	HnswEditBegin(&addition.edit, store->index, base->building);
-	node = PutNode(&addition);
-	PutLinks(&addition, &node->links);
-	PutValue(&addition, node);
-	HnswEditEnd(&addition.edit);
-	pfree(addition.node);
+	FindParts(&addition);
+	links = FormLinks(&addition);
+	if (addition.shape.fine_size > 0)
+		fine = HnswFormFine(&addition.shape, addition.name, form->value, form->size);
+	HnswEditBegin(&edit, store->index, base->building);
+	PutParts(&addition, &edit, links, fine);
+	PutNode(&addition, &edit);
+	HnswEditEnd(&edit);
 	for (int kind = 0; kind < HNSW_PAGE_KINDS; kind++)
 	{
 		if (addition.fresh[kind] != InvalidBlockNumber)
@@ -240,15 +274,6 @@ LockLinks(PageStore *store, HnswNode node, Buffer *buffer)
 	return tuple;
 }
 
-/* The same tuple on the page to change. */
-static HnswLinksTuple *
-EditLinks(HnswEdit *edit, Buffer buffer, const HnswLinksTuple *tuple)
-{
-	Size		start = (const char *) tuple - (const char *) BufferGetPage(buffer);
-
-	return (HnswLinksTuple *) ((char *) HnswEditPage(edit, buffer) + start);
-}
-
 /* The slot that holds a link (or, for HNSW_NO_NODE, is free), or -1. */
 static int
 FindLink(const uint64 *slots, int max, HnswNode node)
@@ -257,7 +282,7 @@ FindLink(const uint64 *slots, int max, HnswNode node)
 	{
 		if (HnswSlotNode(slots[i]) == node)
 			return i;
-		if (slots[i] == HNSW_NO_NODE)
+		if (slots[i] == HNSW_EMPTY_SLOT)
 			break;
 	}
 	return -1;
@@ -276,7 +301,7 @@ CountFirm(const uint64 *slots, int max)
 /* The slot that the new link goes into; -1 when it has none, or is there already, which
  * makes it done. */
 static int
-SlotFor(PageStore *store, const HnswLinksTuple *tuple, HnswLinkChange *change)
+SlotFor(const PageStore *store, const HnswLinksTuple *tuple, HnswLinkChange *change)
 {
 	int			max = HnswLevelLinks(store->base.m, change->level);
 	int			start = HnswLinkStart(store->base.m, change->level);
@@ -293,6 +318,14 @@ SlotFor(PageStore *store, const HnswLinksTuple *tuple, HnswLinkChange *change)
 	if (slot < 0)
 		slot = FindLink(slots, max, change->old);
 	return slot < 0 || HnswSlotIsFirm(slots[slot]) ? -1 : start + slot;
+}
+
+static void
+PutSlot(HnswEditedPage *page, HnswLinksTuple *tuple, int slot, HnswCandidate to)
+{
+	uint64		link = HnswSlotMake(to.node, to.firm);
+
+	HnswEditBytes(page, &tuple->links[slot], &link, sizeof(link));
 }
 
 static bool
@@ -313,7 +346,7 @@ PutLink(PageStore *store, HnswNode from, int level, HnswNode old, HnswCandidate 
 		return change.done;
 	}
 	HnswEditBegin(&edit, store->index, store->base.building);
-	EditLinks(&edit, buffer, tuple)->links[slot] = HnswSlotMake(to.node, to.firm);
+	PutSlot(HnswEditPage(&edit, buffer), tuple, slot, to);
 	HnswEditEnd(&edit);
 	return true;
 }
@@ -324,6 +357,8 @@ typedef struct PlacedChange
 {
 	ItemPointerData at;			/* of the links to change */
 	HnswLinkChange *change;
+	HnswLinksTuple *tuple;		/* on a locked page */
+	int			slot;			/* -1: it cannot be made any more, or is there already */
 } PlacedChange;
 
 static int
@@ -333,29 +368,34 @@ ComparePlaces(const void *a, const void *b)
 							  unconstify(ItemPointerData *, &((const PlacedChange *) b)->at));
 }
 
-/* Makes those changes of a locked page that still can be made; is the page in the edit now? */
+/* Where on a locked page the changes can still be made; can any? */
 static bool
-ChangePage(PageStore *store, HnswEdit *edit, Buffer buffer, const PlacedChange *places, int n)
+FindSlots(const PageStore *store, Page page, PlacedChange *places, int n)
 {
-	bool		changed = false;
+	bool		any = false;
 
 	for (int i = 0; i < n; i++)
 	{
-		HnswLinkChange *change = places[i].change;
-		Page		page = changed ? HnswEditPage(edit, buffer) : BufferGetPage(buffer);
-		HnswLinksTuple *tuple = HnswPageGetLinks(page, ItemPointerGetOffsetNumber(&places[i].at),
-												 change->from, store->base.m);
-		int			slot = tuple == NULL ? -1 : SlotFor(store, tuple, change);
+		PlacedChange *place = &places[i];
 
-		if (slot < 0)
-			continue;
-		if (!changed)
-			tuple = EditLinks(edit, buffer, tuple);
-		tuple->links[slot] = HnswSlotMake(change->to.node, change->to.firm);
-		change->done = true;
-		changed = true;
+		place->tuple = HnswPageGetLinks(page, ItemPointerGetOffsetNumber(&place->at),
+										place->change->from, store->base.m);
+		place->slot = place->tuple == NULL ? -1 : SlotFor(store, place->tuple, place->change);
+		any |= place->slot >= 0;
 	}
-	return changed;
+	return any;
+}
+
+static void
+PutSlots(HnswEditedPage *page, const PlacedChange *places, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		if (places[i].slot < 0)
+			continue;
+		PutSlot(page, places[i].tuple, places[i].slot, places[i].change->to);
+		places[i].change->done = true;
+	}
 }
 
 static int
@@ -374,27 +414,37 @@ SamePage(const PlacedChange *places, int n)
  * locked in the order of their blocks.
  */
 static int
-ChangePages(PageStore *store, const PlacedChange *places, int n)
+ChangePages(PageStore *store, PlacedChange *places, int n)
 {
+	Buffer		buffers[MAX_GENERIC_XLOG_PAGES];
+	int			first[MAX_GENERIC_XLOG_PAGES];
+	int			pages = 0;
 	int			done = 0;
 	HnswEdit	edit;
 
-	HnswEditBegin(&edit, store->index, store->base.building);
-	while (done < n && edit.count < MAX_GENERIC_XLOG_PAGES)
+	while (done < n && pages < MAX_GENERIC_XLOG_PAGES)
 	{
 		int			same = SamePage(places + done, n - done);
 		BlockNumber block = ItemPointerGetBlockNumber(&places[done].at);
 
 		if (HnswBlockExists(store, block))
 		{
-			Buffer		buffer = HnswReadBuffer(store, block);
-
-			LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
-			if (!ChangePage(store, &edit, buffer, places + done, same))
-				UnlockReleaseBuffer(buffer);
+			buffers[pages] = HnswReadBuffer(store, block);
+			LockBuffer(buffers[pages], BUFFER_LOCK_EXCLUSIVE);
+			first[pages] = done;
+			if (FindSlots(store, BufferGetPage(buffers[pages]), places + done, same))
+				pages++;
+			else
+				UnlockReleaseBuffer(buffers[pages]);
 		}
 		done += same;
 	}
+	if (pages == 0)
+		return done;
+	HnswEditBegin(&edit, store->index, store->base.building);
+	for (int i = 0; i < pages; i++)
+		PutSlots(HnswEditPage(&edit, buffers[i]), places + first[i],
+				 SamePage(places + first[i], done - first[i]));
 	HnswEditEnd(&edit);
 	return done;
 }
@@ -436,7 +486,7 @@ HnswPageReplaceLink(HnswStore *base, HnswNode from, int level, HnswNode old, Hns
 static bool
 AnyDeleted(const uint64 *links, int max, const HnswNodeSet *deleted)
 {
-	for (int i = 0; i < max && links[i] != HNSW_NO_NODE; i++)
+	for (int i = 0; i < max && links[i] != HNSW_EMPTY_SLOT; i++)
 	{
 		if (HnswNodeSetHas(deleted, HnswSlotNode(links[i])))
 			return true;
@@ -454,26 +504,24 @@ HnswPageRepairLinks(HnswStore *base, HnswNode from, int level, const HnswNodeSet
 	int			count = 0;
 	Buffer		buffer;
 	HnswEdit	edit;
-	uint64	   *links;
+	uint64		links[HNSW_MAX_LINKS];
+	uint64	   *old;
 	HnswLinksTuple *tuple = LockLinks(store, from, &buffer);
 
 	if (tuple == NULL)
 		return;
-	if (level > tuple->level ||
-		(added->count == 0 && !AnyDeleted(tuple->links + start, max, deleted)))
+	old = tuple->links + start;
+	if (level > tuple->level || (added->count == 0 && !AnyDeleted(old, max, deleted)))
 	{
 		UnlockReleaseBuffer(buffer);
 		return;
 	}
-	HnswEditBegin(&edit, store->index, base->building);
-	links = EditLinks(&edit, buffer, tuple)->links + start;
-	for (int i = 0; i < max && links[i] != HNSW_NO_NODE; i++)
+	memset(links, 0, sizeof(links));
+	for (int i = 0; i < max && old[i] != HNSW_EMPTY_SLOT; i++)
 	{
-		if (!HnswNodeSetHas(deleted, HnswSlotNode(links[i])))
-			links[count++] = links[i];
+		if (!HnswNodeSetHas(deleted, HnswSlotNode(old[i])))
+			links[count++] = old[i];
 	}
-	for (int i = count; i < max; i++)
-		links[i] = HNSW_NO_NODE;
 	for (int i = 0; i < added->count; i++)
 	{
 		const HnswCandidate *to = &added->items[i];
@@ -484,5 +532,7 @@ HnswPageRepairLinks(HnswStore *base, HnswNode from, int level, const HnswNodeSet
 		else if (slot >= 0 && to->firm != HNSW_LOOSE)
 			links[slot] |= HNSW_SLOT_FIRM;
 	}
+	HnswEditBegin(&edit, store->index, base->building);
+	HnswEditBytes(HnswEditPage(&edit, buffer), old, links, max * sizeof(uint64));
 	HnswEditEnd(&edit);
 }

@@ -358,7 +358,7 @@ CopyLinks(const PageStore *store, const HnswLinksTuple *tuple, int level, HnswCa
 	{
 		uint64		slot = *(volatile const uint64 *) &from[count];
 
-		if (slot == HNSW_NO_NODE)
+		if (slot == HNSW_EMPTY_SLOT)
 			break;
 		links[count].node = slot & ~HNSW_SLOT_FIRM;
 		links[count++].firm = (slot & HNSW_SLOT_FIRM) != 0 ? HNSW_FIRM : HNSW_LOOSE;

@@ -1,5 +1,5 @@
 /*
- * pages.c: what lies on a page, and how pages are changed.
+ * pages.c: what lies on a page.
  */
 #include "postgres.h"
 
@@ -87,11 +87,6 @@ HnswFormNode(HnswNodeTuple *tuple, const HnswShape *shape, int level, const void
 	tuple->value_size = value_size - shape->fine_size;
 	for (int i = 0; i < HNSW_MAX_VALUE_PAGES; i++)
 		tuple->value_block[i] = InvalidBlockNumber;
-	ItemPointerSetInvalid(&tuple->links);
-	ItemPointerSetInvalid(&tuple->fine);
-	ItemPointerSetInvalid(&tuple->more_rows);
-	for (int i = 0; i < HNSW_INLINE_ROWS; i++)
-		ItemPointerSetInvalid(&tuple->u.rows[i]);
 	memcpy(HnswNodeValue(tuple), value, shape->inline_size);
 }
 
@@ -190,59 +185,6 @@ HnswValuePageFill(Page page, HnswNode owner, const HnswShape *shape, const void 
 	((PageHeader) page)->pd_lower = (part->bytes + length) - (char *) page;
 }
 
-/* ---- changes ---- */
-
-void
-HnswEditBegin(HnswEdit *edit, Relation index, bool building)
-{
-	edit->index = index;
-	edit->record = building ? NULL : GenericXLogStart(index);
-	edit->keep = InvalidBuffer;
-	edit->count = 0;
-}
-
-Page
-HnswEditPage(HnswEdit *edit, Buffer buffer)
-{
-	Page		page = BufferGetPage(buffer);
-	/* what is filled anew differs all over */
-	int			flags = PageIsNew(page) || HnswPageIs(page, HNSW_PAGE_FREE) ||
-		HnswPageIs(page, HNSW_PAGE_VALUE) ? GENERIC_XLOG_FULL_IMAGE : 0;
-
-	for (int i = 0; i < edit->count; i++)
-	{
-		/* the record returns the page that it has */
-		if (edit->buffers[i] == buffer)
-			return edit->record == NULL ? page : GenericXLogRegisterBuffer(edit->record, buffer, flags);
-	}
-	Assert(edit->count < MAX_GENERIC_XLOG_PAGES);
-	edit->buffers[edit->count++] = buffer;
-	if (edit->record != NULL)
-		page = GenericXLogRegisterBuffer(edit->record, buffer, flags);
-	if (!PageIsNew(page))
-		HnswPageGetTail(page)->changes++;
-	return page;
-}
-
-void
-HnswEditEnd(HnswEdit *edit)
-{
-	if (edit->record != NULL && edit->count == 0)
-		GenericXLogAbort(edit->record);
-	else if (edit->record != NULL)
-		GenericXLogFinish(edit->record);
-	else
-	{
-		for (int i = 0; i < edit->count; i++)
-			MarkBufferDirty(edit->buffers[i]);
-	}
-	for (int i = 0; i < edit->count; i++)
-	{
-		if (edit->buffers[i] != edit->keep)
-			UnlockReleaseBuffer(edit->buffers[i]);
-	}
-}
-
 /* ---- the metapage ---- */
 
 void
@@ -296,33 +238,32 @@ HnswReadMeta(Relation index, HnswMeta *meta)
 				 errhint("REINDEX the index.")));
 }
 
-/* The metapage to change; the caller ends the edit. */
-static HnswMeta *
-EditMeta(HnswEdit *edit, Relation index, bool building)
-{
-	Buffer		buffer = ReadBuffer(index, HNSW_META_BLOCK);
-
-	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
-	HnswEditBegin(edit, index, building);
-	return HnswPageGetMeta(HnswEditPage(edit, buffer));
-}
-
 void
 HnswWriteEntry(Relation index, HnswNode entry, int level, bool building)
 {
+	Buffer		buffer = ReadBuffer(index, HNSW_META_BLOCK);
+	HnswMeta   *meta = HnswPageGetMeta(BufferGetPage(buffer));
+	int32		entry_level = level;
 	HnswEdit	edit;
-	HnswMeta   *meta = EditMeta(&edit, index, building);
+	HnswEditedPage *page;
 
-	meta->entry = entry;
-	meta->entry_level = level;
+	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	HnswEditBegin(&edit, index, building);
+	page = HnswEditPage(&edit, buffer);
+	HnswEditBytes(page, &meta->entry, &entry, sizeof(entry));
+	HnswEditBytes(page, &meta->entry_level, &entry_level, sizeof(entry_level));
 	HnswEditEnd(&edit);
 }
 
 void
 HnswWriteLast(Relation index, HnswPageKind kind, BlockNumber block, bool building)
 {
+	Buffer		buffer = ReadBuffer(index, HNSW_META_BLOCK);
+	HnswMeta   *meta = HnswPageGetMeta(BufferGetPage(buffer));
 	HnswEdit	edit;
 
-	EditMeta(&edit, index, building)->last[kind] = block;
+	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	HnswEditBegin(&edit, index, building);
+	HnswEditBytes(HnswEditPage(&edit, buffer), &meta->last[kind], &block, sizeof(block));
 	HnswEditEnd(&edit);
 }

@@ -20,7 +20,7 @@
 #define HNSW_MAGIC 0x52484e57
 #define PGVECTOR_HNSW_MAGIC 0xA953A953
 #define PGVECTOR_IVFFLAT_MAGIC 0x14FF1A7
-#define HNSW_VERSION 5
+#define HNSW_VERSION 6
 #define HNSW_PAGE_ID 0xFFB7		/* tells our pages to pg_filedump and the like */
 
 typedef enum HnswPageKind
@@ -51,12 +51,14 @@ typedef struct HnswPageTail
 #define HnswRefOffset(ref) ((OffsetNumber) (((ref) >> 16) & 0xFFFF))
 #define HnswRefVersion(ref) ((uint16) ((ref) & 0xFFFF))
 
-/* A slot for a link holds the name it leads to, or HNSW_NO_NODE. That the link is firm is
- * told by the highest bit of the offset, which no offset needs. */
+/* A slot for a link holds the name it leads to, or is empty: no name is 0, whose block is that
+ * of the metapage. That the link is firm is told by the highest bit of the offset, which no
+ * offset needs. */
+#define HNSW_EMPTY_SLOT 0
 #define HNSW_SLOT_FIRM (UINT64CONST(1) << 31)
 #define HnswSlotMake(node, firm) ((node) | ((firm) != HNSW_LOOSE ? HNSW_SLOT_FIRM : 0))
-#define HnswSlotIsFirm(slot) (((slot) & HNSW_SLOT_FIRM) != 0 && (slot) != HNSW_NO_NODE)
-#define HnswSlotNode(slot) ((slot) == HNSW_NO_NODE ? HNSW_NO_NODE : (slot) & ~HNSW_SLOT_FIRM)
+#define HnswSlotIsFirm(slot) (((slot) & HNSW_SLOT_FIRM) != 0)
+#define HnswSlotNode(slot) ((slot) == HNSW_EMPTY_SLOT ? HNSW_NO_NODE : (slot) & ~HNSW_SLOT_FIRM)
 
 typedef struct HnswMeta
 {
@@ -213,22 +215,6 @@ extern HnswNodeTuple *HnswPageNodeAt(Page page, OffsetNumber offset);
 extern void HnswValuePageFill(Page page, HnswNode owner, const HnswShape *shape, const void *value,
 							  Size size, int i);
 
-/* A change of pages: one WAL record, or plain writes while the index is built. */
-typedef struct HnswEdit
-{
-	Relation	index;
-	GenericXLogState *record;	/* NULL: building */
-	Buffer		keep;			/* this one stays locked at the end */
-	Buffer		buffers[MAX_GENERIC_XLOG_PAGES];
-	int			count;
-} HnswEdit;
-
-extern void HnswEditBegin(HnswEdit *edit, Relation index, bool building);
-/* The page to change; the buffer is pinned and exclusively locked. */
-extern Page HnswEditPage(HnswEdit *edit, Buffer buffer);
-/* Writes the record; releases locks and pins. */
-extern void HnswEditEnd(HnswEdit *edit);
-
 /* An exclusively locked buffer of a free page (its kind is not yet set). */
 extern Buffer HnswFreeBuffer(Relation index, ForkNumber fork);
 extern void HnswInitMeta(Relation index, ForkNumber fork, const HnswMeta *meta);
@@ -236,6 +222,41 @@ extern void HnswReadMeta(Relation index, HnswMeta *meta);
 extern void HnswWriteEntry(Relation index, HnswNode entry, int level, bool building);
 /* The page where the last item of a kind went. */
 extern void HnswWriteLast(Relation index, HnswPageKind kind, BlockNumber block, bool building);
+
+/* ---- edit.c: changes of pages ---- */
+
+/* What has changed on one page, as its WAL record has it. */
+typedef struct HnswEditedPage
+{
+	Buffer		buffer;
+	Page		page;
+	bool		whole;			/* log all of it; or nothing, where nothing is logged */
+	Size		size;			/* of fragments */
+	char		fragments[BLCKSZ];
+} HnswEditedPage;
+
+/* A change of pages: one WAL record, or none while the index is built. */
+typedef struct HnswEdit
+{
+	bool		logged;
+	Buffer		keep;			/* this one stays locked at the end */
+	int			count;
+	HnswEditedPage pages[MAX_GENERIC_XLOG_PAGES];
+} HnswEdit;
+
+/* A critical section: the pages are pinned and exclusively locked before, what may fail has
+ * been done, and no memory is allocated until the end. */
+extern void HnswEditBegin(HnswEdit *edit, Relation index, bool building);
+extern HnswEditedPage *HnswEditPage(HnswEdit *edit, Buffer buffer);
+/* Writes bytes over what is in use on the page. */
+extern void HnswEditBytes(HnswEditedPage *page, void *at, const void *bytes, Size length);
+/* The page has room for it. */
+extern OffsetNumber HnswEditAddItem(HnswEditedPage *page, const void *item, Size size);
+/* After these the page, which is logged whole, may be changed in any way. */
+extern void HnswEditInit(HnswEditedPage *page, HnswPageKind kind);
+extern void HnswEditDeleteItem(HnswEditedPage *page, OffsetNumber offset);
+/* Writes the record; releases locks and pins. */
+extern void HnswEditEnd(HnswEdit *edit);
 
 /* ---- space.c: room for nodes and their parts ---- */
 

@@ -93,34 +93,77 @@ HnswReadRows(Relation index, const HnswNodeTuple *node, HnswRows *rows)
 	}
 }
 
-/* Adds the row to the first tuple of the chain, if that has room. */
-static bool
-AddToChain(Relation index, HnswEdit *edit, ItemPointerData at, const ItemPointerData *row)
+/* The first tuple of a chain, locked, if it has room; or NULL. */
+static HnswRowsTuple *
+LockRoomInChain(Relation index, ItemPointerData at, Buffer *buffer)
 {
-	Buffer		buffer;
 	HnswRowsTuple *tuple;
 
 	if (!ItemPointerIsValid(&at))
-		return false;
-	tuple = LockRowsTuple(index, at, BUFFER_LOCK_EXCLUSIVE, &buffer);
-	if (tuple->count >= HNSW_ROWS_PER_TUPLE)
+		return NULL;
+	tuple = LockRowsTuple(index, at, BUFFER_LOCK_EXCLUSIVE, buffer);
+	if (tuple->count < HNSW_ROWS_PER_TUPLE)
+		return tuple;
+	UnlockReleaseBuffer(*buffer);
+	return NULL;
+}
+
+static void
+AddInlineRow(Relation index, Buffer buffer, HnswNodeTuple *tuple, const ItemPointerData *row,
+			 bool building)
+{
+	uint8		count = tuple->row_count + 1;
+	HnswEdit	edit;
+	HnswEditedPage *page;
+
+	HnswEditBegin(&edit, index, building);
+	page = HnswEditPage(&edit, buffer);
+	HnswEditBytes(page, &tuple->u.rows[count - 1], row, sizeof(*row));
+	HnswEditBytes(page, &tuple->row_count, &count, sizeof(count));
+	HnswEditEnd(&edit);
+}
+
+/* To the first tuple of the node's chain, or to one before it. */
+static void
+AddChainedRow(Relation index, Buffer buffer, HnswNodeTuple *tuple, const ItemPointerData *row,
+			  bool building)
+{
+	HnswRowsTuple more = {.next = tuple->more_rows, .count = 1, .rows[0] = *row};
+	Buffer		rows_buffer;
+	HnswRowsTuple *first = LockRoomInChain(index, tuple->more_rows, &rows_buffer);
+	BlockNumber block;
+	bool		fresh = false;
+	HnswEdit	edit;
+	HnswEditedPage *page;
+
+	if (first == NULL)
+		rows_buffer = HnswBufferForItem(index, HNSW_PAGE_ROWS, sizeof(more), InvalidBuffer);
+	block = BufferGetBlockNumber(rows_buffer);
+	HnswEditBegin(&edit, index, building);
+	page = HnswEditPage(&edit, buffer);
+	if (first != NULL)
 	{
-		UnlockReleaseBuffer(buffer);
-		return false;
+		uint16		count = first->count + 1;
+
+		page = HnswEditPage(&edit, rows_buffer);
+		HnswEditBytes(page, &first->rows[count - 1], row, sizeof(*row));
+		HnswEditBytes(page, &first->count, &count, sizeof(count));
 	}
-	tuple = (HnswRowsTuple *) ((char *) HnswEditPage(edit, buffer) +
-							   ((char *) tuple - (char *) BufferGetPage(buffer)));
-	tuple->rows[tuple->count++] = *row;
-	return true;
+	else
+	{
+		ItemPointerData at = HnswPutItem(&edit, rows_buffer, HNSW_PAGE_ROWS, &more, sizeof(more), &fresh);
+
+		HnswEditBytes(page, &tuple->more_rows, &at, sizeof(at));
+	}
+	HnswEditEnd(&edit);
+	if (fresh)
+		HnswWriteLast(index, HNSW_PAGE_ROWS, block, building);
 }
 
 bool
 HnswAddRow(Relation index, HnswNode node, const ItemPointerData *row, bool building)
 {
-	HnswEdit	edit;
 	Buffer		buffer = ReadBuffer(index, HnswRefBlock(node));
-	Buffer		rows_buffer = InvalidBuffer;
-	bool		fresh = false;
 	HnswNodeTuple *tuple;
 
 	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
@@ -130,26 +173,10 @@ HnswAddRow(Relation index, HnswNode node, const ItemPointerData *row, bool build
 		UnlockReleaseBuffer(buffer);
 		return false;
 	}
-	HnswEditBegin(&edit, index, building);
-	tuple = HnswPageGetNode(HnswEditPage(&edit, buffer), node);
 	if (tuple->row_count < HNSW_INLINE_ROWS)
-		tuple->u.rows[tuple->row_count++] = *row;
-	else if (!AddToChain(index, &edit, tuple->more_rows, row))
-	{
-		HnswRowsTuple more = {.next = tuple->more_rows, .count = 1, .rows[0] = *row};
-
-		rows_buffer = HnswBufferForItem(index, HNSW_PAGE_ROWS, sizeof(more), InvalidBuffer);
-		tuple->more_rows = HnswPutItem(&edit, rows_buffer, HNSW_PAGE_ROWS, &more, sizeof(more), &fresh);
-	}
-	if (fresh)
-	{
-		BlockNumber block = BufferGetBlockNumber(rows_buffer);
-
-		HnswEditEnd(&edit);
-		HnswWriteLast(index, HNSW_PAGE_ROWS, block, building);
-	}
+		AddInlineRow(index, buffer, tuple, row, building);
 	else
-		HnswEditEnd(&edit);
+		AddChainedRow(index, buffer, tuple, row, building);
 	return true;
 }
 
@@ -205,28 +232,27 @@ Unlink(Relation index, Buffer node_buffer, OffsetNumber node_offset, ItemPointer
 {
 	HnswEdit	edit;
 	Buffer		buffer;
-	Buffer		before_buffer = InvalidBuffer;
+	Buffer		link_buffer = node_buffer;
 	ItemPointerData next = LockRowsTuple(index, at, BUFFER_LOCK_EXCLUSIVE, &buffer)->next;
-	Page		page;
+	ItemPointerData *link = &HnswPageNodeAt(BufferGetPage(node_buffer), node_offset)->more_rows;
+	HnswEditedPage *page;
 	bool		emptied;
 
+	if (ItemPointerIsValid(&before))
+	{
+		link_buffer = buffer;
+		if (ItemPointerGetBlockNumber(&before) != ItemPointerGetBlockNumber(&at))
+			LockRowsTuple(index, before, BUFFER_LOCK_EXCLUSIVE, &link_buffer);
+		link = &RowsAt(BufferGetPage(link_buffer), before)->next;
+	}
 	HnswEditBegin(&edit, index, false);
 	edit.keep = node_buffer;
+	HnswEditBytes(HnswEditPage(&edit, link_buffer), link, &next, sizeof(next));
 	page = HnswEditPage(&edit, buffer);
-	if (!ItemPointerIsValid(&before))
-		HnswPageNodeAt(HnswEditPage(&edit, node_buffer), node_offset)->more_rows = next;
-	else if (ItemPointerGetBlockNumber(&before) == ItemPointerGetBlockNumber(&at))
-		RowsAt(page, before)->next = next;
-	else
-	{
-		LockRowsTuple(index, before, BUFFER_LOCK_EXCLUSIVE, &before_buffer);
-		RowsAt(HnswEditPage(&edit, before_buffer), before)->next = next;
-	}
-	PageIndexTupleDeleteNoCompact(page, ItemPointerGetOffsetNumber(&at));
-	PageSetHasFreeLinePointers(page);
-	emptied = !HnswPageHasItems(page);
+	HnswEditDeleteItem(page, ItemPointerGetOffsetNumber(&at));
+	emptied = !HnswPageHasItems(page->page);
 	if (emptied)
-		HnswPageInit(page, HNSW_PAGE_FREE);
+		HnswEditInit(page, HNSW_PAGE_FREE);
 	HnswEditEnd(&edit);
 	if (emptied)
 		RecordFreeIndexPage(index, ItemPointerGetBlockNumber(&at));
@@ -236,22 +262,22 @@ Unlink(Relation index, Buffer node_buffer, OffsetNumber node_offset, ItemPointer
 static int
 FilterInlineRows(Relation index, Buffer buffer, OffsetNumber offset, const HnswRowFilter *filter)
 {
-	const HnswNodeTuple *stored = HnswPageNodeAt(BufferGetPage(buffer), offset);
+	HnswNodeTuple *stored = HnswPageNodeAt(BufferGetPage(buffer), offset);
 	ItemPointerData rows[HNSW_INLINE_ROWS];
-	int			left;
+	uint8		left;
 
 	memcpy(rows, stored->u.rows, sizeof(rows));
 	left = FilterArray(rows, stored->row_count, filter);
 	if (left < stored->row_count)
 	{
 		HnswEdit	edit;
-		HnswNodeTuple *tuple;
+		HnswEditedPage *page;
 
 		HnswEditBegin(&edit, index, false);
 		edit.keep = buffer;
-		tuple = HnswPageNodeAt(HnswEditPage(&edit, buffer), offset);
-		memcpy(tuple->u.rows, rows, sizeof(rows));
-		tuple->row_count = left;
+		page = HnswEditPage(&edit, buffer);
+		HnswEditBytes(page, stored->u.rows, rows, sizeof(rows));
+		HnswEditBytes(page, &stored->row_count, &left, sizeof(left));
 		HnswEditEnd(&edit);
 	}
 	return left;
@@ -271,7 +297,7 @@ FilterChained(Relation index, ItemPointerData at, const HnswRowFilter *filter)
 		HnswEdit	edit;
 
 		HnswEditBegin(&edit, index, false);
-		*RowsAt(HnswEditPage(&edit, buffer), at) = tuple;
+		HnswEditBytes(HnswEditPage(&edit, buffer), stored, &tuple, sizeof(tuple));
 		HnswEditEnd(&edit);
 	}
 	else

@@ -108,17 +108,13 @@ HnswBufferForItem(Relation index, HnswPageKind kind, Size size, Buffer held)
 ItemPointerData
 HnswPutItem(HnswEdit *edit, Buffer buffer, HnswPageKind kind, const void *item, Size size, bool *fresh)
 {
-	Page		page = HnswEditPage(edit, buffer);
+	HnswEditedPage *page = HnswEditPage(edit, buffer);
 	ItemPointerData at;
-	OffsetNumber offset;
 
-	*fresh = !HnswPageIs(page, kind);
+	*fresh = !HnswPageIs(page->page, kind);
 	if (*fresh)
-		HnswPageInit(page, kind);
-	offset = PageAddItem(page, (Item) item, size, InvalidOffsetNumber, false, false);
-	if (offset == InvalidOffsetNumber)
-		elog(ERROR, "failed to add an item to hnsw index \"%s\"", RelationGetRelationName(edit->index));
-	ItemPointerSet(&at, BufferGetBlockNumber(buffer), offset);
+		HnswEditInit(page, kind);
+	ItemPointerSet(&at, BufferGetBlockNumber(buffer), HnswEditAddItem(page, item, size));
 	return at;
 }
 

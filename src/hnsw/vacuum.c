@@ -243,12 +243,14 @@ HasDoomed(const Vacuum *vacuum, Buffer buffer)
 static void
 MarkDeleted(const Vacuum *vacuum, Buffer buffer, FullTransactionId now)
 {
+	Page		page = BufferGetPage(buffer);
+	const uint8 deleted = 1;
 	HnswEdit	edit;
-	Page		page;
+	HnswEditedPage *edited;
 
 	HnswEditBegin(&edit, vacuum->index, false);
 	edit.keep = buffer;
-	page = HnswEditPage(&edit, buffer);
+	edited = HnswEditPage(&edit, buffer);
 	for (OffsetNumber offset = FirstOffsetNumber; offset <= PageGetMaxOffsetNumber(page); offset++)
 	{
 		HnswNodeTuple *node = HnswPageNodeAt(page, offset);
@@ -256,8 +258,8 @@ MarkDeleted(const Vacuum *vacuum, Buffer buffer, FullTransactionId now)
 		if (node != NULL && !node->deleted &&
 			HnswNodeSetHas(&vacuum->deleted, NodeName(buffer, offset, node)))
 		{
-			node->deleted = 1;
-			node->u.deleted_at = now;
+			HnswEditBytes(edited, &node->deleted, &deleted, sizeof(deleted));
+			HnswEditBytes(edited, &node->u.deleted_at, &now, sizeof(now));
 		}
 	}
 	HnswEditEnd(&edit);
