@@ -185,21 +185,7 @@ GraphSearchDrain(HnswSearch *search)
 static bool
 IsCovered(HnswStore *store, const HnswCandidate *candidate, const HnswQueue *chosen)
 {
-	const void *value;
-
-	if (store->methods->covered != NULL)
-		return store->methods->covered(store, candidate, chosen->items, chosen->count);
-	value = store->methods->value(store, candidate->node);
-	if (value == NULL)
-		return true;
-	for (int i = 0; i < chosen->count; i++)
-	{
-		const void *other = store->methods->value(store, chosen->items[i].node);
-
-		if (other != NULL && HnswDistance(store->support, value, other) <= candidate->distance)
-			return true;
-	}
-	return false;
+	return store->methods->covered(store, candidate, chosen->items, chosen->count);
 }
 
 void
@@ -273,15 +259,19 @@ HasSameFine(HnswStore *store, const HnswForm *form, HnswNode node, const void *v
 	return size == 0 || (fine != NULL && memcmp(fine, (const char *) form->value + start, size) == 0);
 }
 
-/* A near node of just this value, or HNSW_NO_NODE. */
+/* A near node of just this value, which is as far from it as from itself; or HNSW_NO_NODE. */
 static HnswNode
 FindDuplicate(HnswStore *store, const HnswInsertion *insertion)
 {
+	float		from_itself = HnswMeasure(store->support, &insertion->form, insertion->form.value);
+
 	for (int i = 0; i < insertion->near.count; i++)
 	{
 		const HnswCandidate *near = &insertion->near.items[i];
-		const void *value = near->state == HNSW_LIVE ? store->methods->value(store, near->node) : NULL;
+		const void *value = NULL;
 
+		if (near->distance == from_itself && near->state == HNSW_LIVE)
+			value = store->methods->value(store, near->node);
 		if (value != NULL && HnswIsSame(store->support, &insertion->form, value) &&
 			HasSameFine(store, &insertion->form, near->node, value))
 			return near->node;
@@ -289,17 +279,25 @@ FindDuplicate(HnswStore *store, const HnswInsertion *insertion)
 	return HNSW_NO_NODE;
 }
 
-/* Fills in the distances of links from their node's value. */
+/* Fills in the distances of links from their node's value. Codes need not be copied for that;
+ * other values are going to be compared with each other too. */
 static void
 MeasureLinks(HnswStore *store, const void *value, HnswQueue *links)
 {
+	bool		coded = store->support->codes != NULL;
+	HnswForm	form = HnswFormStored(store->support, value);
+
+	if (coded)
+		store->methods->distances(store, &form, links->items, links->count, INFINITY);
 	for (int i = 0; i < links->count; i++)
 	{
-		const void *other = store->methods->value(store, links->items[i].node);
+		HnswCandidate *link = &links->items[i];
+		const void *other = coded ? NULL : store->methods->value(store, link->node);
 
-		links->items[i].distance = other == NULL
-			? INFINITY
-			: HnswDistance(store->support, value, other);
+		if (other != NULL)
+			link->distance = HnswDistance(store->support, value, other);
+		else if (!coded || link->state == HNSW_GONE)
+			link->distance = INFINITY;
 	}
 }
 

@@ -202,8 +202,7 @@ typedef struct HnswStoreMethods
 	/* What follows the value in HnswForm, if value() does not have it; or the method is NULL. */
 	const void *(*fine) (HnswStore *store, HnswNode node);
 
-	/* Is the candidate no farther from one of n others than its own distance? NULL: by
-	 * their values. */
+	/* Is the candidate no farther from one of n others than its own distance? */
 	bool		(*covered) (HnswStore *store, const HnswCandidate *candidate,
 							const HnswCandidate *others, int n);
 

@@ -119,6 +119,21 @@ EstimateStamped(const PageStore *store, const HnswForm *query, HnswCandidate *ca
 	}
 }
 
+/* Of two nodes, whoever is in their places now: names are only asked for by who has read them. */
+bool
+HnswStampedDistance(const PageStore *store, HnswNode a, HnswNode b, float *distance)
+{
+	const HnswNodeTuple *first = StampedNode(store, a);
+	const HnswNodeTuple *second = StampedNode(store, b);
+
+	if (first == NULL || second == NULL)
+		return false;
+	pg_read_barrier();
+	*distance = HnswDistance(store->base.support, HnswNodeValue(first), HnswNodeValue(second));
+	pg_read_barrier();
+	return HasStamp(store, first, a) && HasStamp(store, second, b);
+}
+
 /* ---- by looks ---- */
 
 /* A node under a look. */

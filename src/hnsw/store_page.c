@@ -156,6 +156,34 @@ PageValue(HnswStore *base, HnswNode node)
 	return entry->value;
 }
 
+/* Codes are compared where they lie. A node that is gone may as well be left out. */
+static bool
+PageCovered(HnswStore *base, const HnswCandidate *candidate, const HnswCandidate *others, int n)
+{
+	const void *value = NULL;
+
+	for (int i = 0; i < n; i++)
+	{
+		float		distance;
+
+		if (!HnswStampedDistance((PageStore *) base, candidate->node, others[i].node, &distance))
+		{
+			const void *other = PageValue(base, others[i].node);
+
+			if (value == NULL)
+				value = PageValue(base, candidate->node);
+			if (value == NULL)
+				return true;
+			if (other == NULL)
+				continue;
+			distance = HnswDistance(base->support, value, other);
+		}
+		if (distance <= candidate->distance)
+			return true;
+	}
+	return false;
+}
+
 /* A copy of what of a value is only for refining, until the next call. */
 static const void *
 PageFine(HnswStore *base, HnswNode node)
@@ -243,6 +271,7 @@ static const HnswStoreMethods page_methods = {
 	.expect = HnswPageExpect,
 	.value = PageValue,
 	.fine = PageFine,
+	.covered = PageCovered,
 	.add_node = HnswPageAddNode,
 	.add_row = PageAddRow,
 	.add_link = HnswPageAddLink,

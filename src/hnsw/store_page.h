@@ -66,6 +66,8 @@ extern void HnswPageRepairLinks(HnswStore *base, HnswNode from, int level, const
 /* page_walk.c: what a walk reads */
 extern void HnswPageDistances(HnswStore *base, const HnswForm *query, HnswCandidate *candidates, int n,
 							  float limit);
+/* The distance of the codes of two nodes; false where stamps do not tell. */
+extern bool HnswStampedDistance(const PageStore *store, HnswNode a, HnswNode b, float *distance);
 /* Copies a value that a look tells whole into HnswValueRoom; its size, or 0. */
 extern Size HnswGlimpseValue(PageStore *store, HnswNode node);
 /* Where the links of a node are; false when it is gone. */
