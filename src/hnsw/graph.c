@@ -228,6 +228,7 @@ GraphChooseLinks(HnswStore *store, HnswInsertion *insertion, MemoryContext conte
 		return;
 
 	GraphSearchInit(&search, store, &insertion->form, context);
+	HnswNodeSetExpect(search.visited, (uint64) store->ef_construction * store->m);
 	StartAtEntry(&search);
 	for (int level = store->entry_level; level > top && !(given && top == 0); level--)
 		GraphSearchLayer(&search, level, 1, false, NULL);
@@ -299,6 +300,8 @@ MeasureLinks(HnswStore *store, const void *value, HnswQueue *links)
 		else if (!coded || link->state == HNSW_GONE)
 			link->distance = INFINITY;
 	}
+	if (coded)
+		pfree(unconstify(code_query *, form.query));
 }
 
 static void
