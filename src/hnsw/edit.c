@@ -50,12 +50,6 @@ HnswEditPage(HnswEdit *edit, Buffer buffer)
 	page->size = 0;
 	/* nothing is kept of what is not logged, and what is begun anew differs all over */
 	page->whole = !edit->logged;
-	if (!PageIsNew(page->page))
-	{
-		uint16		changes = HnswPageGetTail(page->page)->changes + 1;
-
-		HnswEditBytes(page, &HnswPageGetTail(page->page)->changes, &changes, sizeof(changes));
-	}
 	return page;
 }
 
@@ -171,12 +165,26 @@ LogPages(HnswEdit *edit)
 		PageSetLSN(edit->pages[i].page, end);
 }
 
+/* What is not logged has no position in WAL, but looks go by that it moves. */
+static void
+MovePages(HnswEdit *edit)
+{
+	for (int i = 0; i < edit->count; i++)
+	{
+		Page		page = edit->pages[i].page;
+
+		PageSetLSN(page, PageGetLSN(page) + 1);
+	}
+}
+
 void
 HnswEditEnd(HnswEdit *edit)
 {
 	for (int i = 0; i < edit->count; i++)
 		MarkBufferDirty(edit->pages[i].buffer);
-	if (edit->logged && edit->count > 0)
+	if (!edit->logged)
+		MovePages(edit);
+	else if (edit->count > 0)
 		LogPages(edit);
 	END_CRIT_SECTION();
 	for (int i = 0; i < edit->count; i++)

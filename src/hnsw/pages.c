@@ -5,18 +5,15 @@
 
 #include "hnsw/pages.h"
 
-/* Keeps the counts of a page that was in use before. */
+/* Keeps the position in WAL of a page that was in use before: looks go by it. */
 void
 HnswPageInit(Page page, HnswPageKind kind)
 {
-	HnswPageTail tail = {0};
+	XLogRecPtr	position = PageGetLSN(page);
 
-	if (!PageIsNew(page))
-		tail = *HnswPageGetTail(page);
-	tail.kind = kind;
-	tail.page_id = HNSW_PAGE_ID;
 	PageInit(page, BLCKSZ, sizeof(HnswPageTail));
-	*HnswPageGetTail(page) = tail;
+	PageSetLSN(page, position);
+	*HnswPageGetTail(page) = (HnswPageTail) {.kind = kind, .page_id = HNSW_PAGE_ID};
 }
 
 bool

@@ -38,8 +38,7 @@ typedef enum HnswPageKind
 typedef struct HnswPageTail
 {
 	uint16		kind;
-	uint16		changes;		/* counts all changes of the page */
-	uint16		unused;
+	uint16		unused[2];
 	uint16		page_id;
 } HnswPageTail;
 

@@ -4,7 +4,7 @@
  * A walk reads some words of a thousand pages; finding each in the buffer table, pinning
  * and locking it costs many times what the words do. A look goes by a memo of where the
  * page was, and makes sure before and after reading that the buffer holds that page,
- * that nobody had it locked to change it, and that the page's count of changes is the
+ * that nobody had it locked to change it, and that the page's position in WAL is the
  * same. Only what is to be returned to anybody is read again in the ordinary way: see
  * "Stamps and looks" in README.md for what this can and cannot do wrong.
  */
@@ -29,7 +29,7 @@ typedef struct HnswLook
 	BufferDesc *buffer;
 	Page		page;			/* NULL: there is no look at this page */
 	BlockNumber block;
-	uint16		changes;
+	uint64		position;		/* the page's, in WAL */
 } HnswLook;
 
 extern void HnswPeekInit(HnswPeek *peek, Relation index);
@@ -84,11 +84,12 @@ HnswLookPrefetch(const HnswPeek *peek, BlockNumber block, OffsetNumber offset)
 	__builtin_prefetch((const char *) page + BLCKSZ - MAXALIGN(sizeof(HnswPageTail)));
 }
 
-static inline uint16
-HnswPageChanges(Page page)
+/* Every change moves it on. */
+static inline uint64
+HnswPagePosition(Page page)
 {
-	return *(const volatile uint16 *) ((const char *) page + BLCKSZ -
-									   MAXALIGN(sizeof(HnswPageTail)) + offsetof(HnswPageTail, changes));
+	StaticAssertStmt(offsetof(PageHeaderData, pd_lsn) == 0, "a page begins with its position in WAL");
+	return *(const volatile uint64 *) page;
 }
 
 static inline bool
@@ -103,7 +104,7 @@ HnswLookBegin(const HnswPeek *peek, BlockNumber block, HnswLook *look)
 	pg_read_barrier();
 	look->page = BufferGetPage(id + 1);
 	look->block = block;
-	look->changes = HnswPageChanges(look->page);
+	look->position = HnswPagePosition(look->page);
 	return true;
 }
 
@@ -111,9 +112,13 @@ HnswLookBegin(const HnswPeek *peek, BlockNumber block, HnswLook *look)
 static inline bool
 HnswLookEnd(const HnswPeek *peek, const HnswLook *look)
 {
+	bool		held;
+
 	pg_read_barrier();
-	return HnswPageChanges(look->page) == look->changes &&
-		HnswPeekHolds(peek, look->buffer, look->block);
+	held = HnswPeekHolds(peek, look->buffer, look->block);
+	/* who had it locked in between, but has no more, has moved it on before */
+	pg_read_barrier();
+	return held && HnswPagePosition(look->page) == look->position;
 }
 
 #endif							/* RAG_HNSW_PEEK_H */
