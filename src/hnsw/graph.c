@@ -450,10 +450,12 @@ FindHolder(HnswStore *store, HnswNode node, int level, const HnswInsertion *inse
 	return HoldByAny(store, node, level, insertion);
 }
 
-/* Links the new node from its other neighbours, by as few changes of pages as will do. */
+/* Links the new node from its neighbours, by as few changes of pages as will do: the nearest that
+ * takes the link holds it, unless it holds as much as it may. */
 static void
-LinkTogether(HnswStore *store, HnswNode node, int level, const HnswQueue *links, HnswNode holder)
+LinkTogether(HnswStore *store, HnswNode node, int level, const HnswInsertion *insertion)
 {
+	const HnswQueue *links = &insertion->links[level];
 	HnswLinkChange changes[HNSW_MAX_LINKS];
 	int			count = 0;
 
@@ -466,12 +468,20 @@ LinkTogether(HnswStore *store, HnswNode node, int level, const HnswQueue *links,
 		};
 
 		/* a node without any links may be the only other one */
-		if (change.from != holder &&
-			(ChooseSlot(store, change.from, level, change.to, false, &change.old) ||
-			 change.old == HNSW_NO_NODE))
+		if (ChooseSlot(store, change.from, level, change.to, false, &change.old) ||
+			change.old == HNSW_NO_NODE)
 			changes[count++] = change;
 	}
+	if (count > 0)
+		changes[0].to.firm = HNSW_FIRM;
 	store->methods->change_links(store, changes, count);
+	if (count == 0 || !changes[0].done)
+	{
+		FindHolder(store, node, level, insertion);
+		if (count > 0)
+			changes[0].to.firm = HNSW_LOOSE;
+		store->methods->change_links(store, changes, count);
+	}
 	/* the links of some may have changed since they were looked at */
 	for (int i = 0; i < count; i++)
 	{
@@ -482,8 +492,11 @@ LinkTogether(HnswStore *store, HnswNode node, int level, const HnswQueue *links,
 
 /* The same, one by one. */
 static void
-LinkEach(HnswStore *store, HnswNode node, int level, const HnswQueue *links, HnswNode holder)
+LinkEach(HnswStore *store, HnswNode node, int level, const HnswInsertion *insertion)
 {
+	const HnswQueue *links = &insertion->links[level];
+	HnswNode	holder = FindHolder(store, node, level, insertion);
+
 	for (int i = 0; i < links->count; i++)
 	{
 		HnswCandidate to = {.node = node, .distance = links->items[i].distance};
@@ -499,13 +512,10 @@ Connect(HnswStore *store, HnswNode node, const HnswInsertion *insertion)
 {
 	for (int level = 0; level <= insertion->level; level++)
 	{
-		const HnswQueue *links = &insertion->links[level];
-		HnswNode	holder = FindHolder(store, node, level, insertion);
-
 		if (store->methods->change_links == NULL)
-			LinkEach(store, node, level, links, holder);
+			LinkEach(store, node, level, insertion);
 		else
-			LinkTogether(store, node, level, links, holder);
+			LinkTogether(store, node, level, insertion);
 	}
 }
 

@@ -221,8 +221,8 @@ typedef struct HnswStoreMethods
 	bool		(*replace_link) (HnswStore *store, HnswNode from, int level, HnswNode old,
 								 HnswCandidate to);
 
-	/* Several of both at once, none of them firm, which costs less than one by one; or the
-	 * method is NULL. */
+	/* Several of both at once, each of another node, which costs less than one by one; or the
+	 * method is NULL. Only the first may be firm: then it is made before the others, or none is. */
 	void		(*change_links) (HnswStore *store, HnswLinkChange *changes, int n);
 
 	/* Drops the links that are in a set, even firm ones, and puts those of the list into

@@ -409,51 +409,117 @@ SamePage(const PlacedChange *places, int n)
 	return same;
 }
 
-/*
- * The first of the changes, of as many pages as one WAL record can hold; how many. Pages are
- * locked in the order of their blocks.
- */
-static int
-ChangePages(PageStore *store, PlacedChange *places, int n)
+static PlacedChange *
+PlaceOf(PlacedChange *places, int n, const HnswLinkChange *change)
 {
-	Buffer		buffers[MAX_GENERIC_XLOG_PAGES];
-	int			first[MAX_GENERIC_XLOG_PAGES];
-	int			pages = 0;
-	int			done = 0;
-	HnswEdit	edit;
-
-	while (done < n && pages < MAX_GENERIC_XLOG_PAGES)
+	for (int i = 0; i < n; i++)
 	{
-		int			same = SamePage(places + done, n - done);
-		BlockNumber block = ItemPointerGetBlockNumber(&places[done].at);
-
-		if (HnswBlockExists(store, block))
-		{
-			buffers[pages] = HnswReadBuffer(store, block);
-			LockBuffer(buffers[pages], BUFFER_LOCK_EXCLUSIVE);
-			first[pages] = done;
-			if (FindSlots(store, BufferGetPage(buffers[pages]), places + done, same))
-				pages++;
-			else
-				UnlockReleaseBuffer(buffers[pages]);
-		}
-		done += same;
+		if (places[i].change == change)
+			return &places[i];
 	}
-	if (pages == 0)
-		return done;
-	HnswEditBegin(&edit, store->index, store->base.building);
-	for (int i = 0; i < pages; i++)
-		PutSlots(HnswEditPage(&edit, buffers[i]), places + first[i],
-				 SamePage(places + first[i], done - first[i]));
-	HnswEditEnd(&edit);
-	return done;
+	return NULL;
 }
 
+/* Moves the changes of one page to where those of the first record end, whose order stays that of
+ * blocks; false when the change is not among them. */
+static bool
+BringForward(PlacedChange *places, int n, const HnswLinkChange *change)
+{
+	PlacedChange moved[HNSW_MAX_LINKS];
+	int			front = 0;
+	int			at = 0;
+	int			same = 0;
+
+	for (int pages = 1; pages < MAX_GENERIC_XLOG_PAGES && front < n; pages++)
+		front += SamePage(places + front, n - front);
+	while (at < n)
+	{
+		same = SamePage(places + at, n - at);
+		if (PlaceOf(places + at, same, change) != NULL)
+			break;
+		at += same;
+	}
+	if (at > front && at < n)
+	{
+		memcpy(moved, places + at, same * sizeof(PlacedChange));
+		memmove(places + front + same, places + front, (at - front) * sizeof(PlacedChange));
+		memcpy(places + front, moved, same * sizeof(PlacedChange));
+	}
+	return at < n;
+}
+
+typedef struct LockedPages
+{
+	struct
+	{
+		Buffer		buffer;
+		PlacedChange *places;	/* of the changes on this page */
+		int			n;
+	}			pages[MAX_GENERIC_XLOG_PAGES];
+	int			count;
+	int			changes;		/* so many have been looked at */
+} LockedPages;
+
+/* Locks the pages of the first changes, in the order of their blocks, and finds the slots. */
+static LockedPages
+LockPages(PageStore *store, PlacedChange *places, int n)
+{
+	LockedPages locked = {.count = 0};
+
+	while (locked.changes < n && locked.count < MAX_GENERIC_XLOG_PAGES)
+	{
+		int			first = locked.changes;
+		int			same = SamePage(places + first, n - first);
+		BlockNumber block = ItemPointerGetBlockNumber(&places[first].at);
+		Buffer		buffer;
+
+		locked.changes += same;
+		if (!HnswBlockExists(store, block))
+			continue;
+		buffer = HnswReadBuffer(store, block);
+		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+		if (!FindSlots(store, BufferGetPage(buffer), places + first, same))
+		{
+			UnlockReleaseBuffer(buffer);
+			continue;
+		}
+		locked.pages[locked.count].buffer = buffer;
+		locked.pages[locked.count].places = places + first;
+		locked.pages[locked.count++].n = same;
+	}
+	return locked;
+}
+
+/* One WAL record. */
+static void
+ChangePages(PageStore *store, const LockedPages *locked)
+{
+	HnswEdit	edit;
+
+	if (locked->count == 0)
+		return;
+	HnswEditBegin(&edit, store->index, store->base.building);
+	for (int i = 0; i < locked->count; i++)
+		PutSlots(HnswEditPage(&edit, locked->pages[i].buffer), locked->pages[i].places,
+				 locked->pages[i].n);
+	HnswEditEnd(&edit);
+}
+
+static void
+UnlockPages(const LockedPages *locked)
+{
+	for (int i = 0; i < locked->count; i++)
+		UnlockReleaseBuffer(locked->pages[i].buffer);
+}
+
+/* As many changes at a time as one WAL record can hold the pages of. */
 void
 HnswPageChangeLinks(HnswStore *base, HnswLinkChange *changes, int n)
 {
 	PageStore  *store = (PageStore *) base;
 	PlacedChange places[HNSW_MAX_LINKS];
+	LockedPages locked;
+	bool		holds = n > 0 && changes[0].to.firm != HNSW_LOOSE;
 	int			count = 0;
 
 	Assert(n <= HNSW_MAX_LINKS);
@@ -461,12 +527,24 @@ HnswPageChangeLinks(HnswStore *base, HnswLinkChange *changes, int n)
 	{
 		changes[i].done = false;
 		places[count].change = &changes[i];
+		places[count].slot = -1;
 		if (HnswLinksPlace(store, changes[i].from, &places[count].at))
 			count++;
 	}
 	qsort(places, count, sizeof(PlacedChange), ComparePlaces);
-	for (int done = 0; done < count;)
-		done += ChangePages(store, places + done, count - done);
+	if (holds && !BringForward(places, count, changes))
+		return;
+	for (int done = 0; done < count; done += locked.changes)
+	{
+		locked = LockPages(store, places + done, count - done);
+		if (holds && done == 0 && !changes[0].done &&
+			PlaceOf(places, locked.changes, changes)->slot < 0)
+		{
+			UnlockPages(&locked);
+			return;
+		}
+		ChangePages(store, &locked);
+	}
 }
 
 /* ---- one link ---- */
