@@ -1,6 +1,6 @@
 /*
- * store_page.h: the store of an index, for store_page.c, page_walk.c, page_ahead.c
- * and page_change.c alone.
+ * store_page.h: the store of an index, for store_page.c, page_walk.c, page_ahead.c,
+ * page_add.c and page_change.c alone.
  */
 #ifndef RAG_HNSW_STORE_PAGE_H
 #define RAG_HNSW_STORE_PAGE_H
@@ -54,8 +54,10 @@ extern HnswNodeTuple *HnswLockNode(PageStore *store, HnswNode node, int mode, Bu
 /* A copy of the fine part of a node whose page is locked, in HnswValueRoom; or NULL. */
 extern const void *HnswCopyFine(PageStore *store, HnswNode node, const HnswNodeTuple *tuple);
 
-/* page_change.c: the methods that change links, and add nodes */
+/* page_add.c */
 extern HnswNode HnswPageAddNode(HnswStore *base, const HnswInsertion *insertion);
+
+/* page_change.c: the methods that change links */
 extern bool HnswPageAddLink(HnswStore *base, HnswNode from, int level, HnswCandidate to);
 extern bool HnswPageReplaceLink(HnswStore *base, HnswNode from, int level, HnswNode old,
 								HnswCandidate to);
