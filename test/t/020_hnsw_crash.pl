@@ -26,6 +26,9 @@ $node->safe_psql(
 	INSERT INTO large (val) SELECT random_vector(2500) FROM generate_series(1, 20);
 	CREATE INDEX large_idx ON large USING hnsw (val vector_cosine_ops);
 	CREATE INDEX large_l1_idx ON large USING hnsw (val vector_l1_ops);
+	CREATE TABLE coded (id bigint GENERATED ALWAYS AS IDENTITY, val vector(64)) WITH (vacuum_truncate = off);
+	INSERT INTO coded (val) SELECT random_vector(64) FROM generate_series(1, 200);
+	CREATE INDEX coded_idx ON coded USING hnsw (val vector_cosine_ops) WITH (m = 3);
 	CREATE UNLOGGED TABLE u (id int, val vector(3));
 	INSERT INTO u SELECT i, ARRAY[i, 1, 1]::vector FROM generate_series(1, 100) i;
 	CREATE INDEX u_idx ON u USING hnsw (val vector_l2_ops);
@@ -58,6 +61,8 @@ sub check_node
 		"$state: large_idx is sound");
 	is($checked->safe_psql('postgres', "SELECT * FROM rag.hnsw_check('large_l1_idx')"), '',
 		"$state: large_l1_idx is sound");
+	is($checked->safe_psql('postgres', "SELECT * FROM rag.hnsw_check('coded_idx')"), '',
+		"$state: coded_idx is sound");
 	is($checked->safe_psql('postgres', $complete), 't', "$state: each row is in the index once");
 	my $share = $checked->safe_psql('postgres', $recall);
 	cmp_ok($share, '>=', 0.9, "$state: recall $share");
@@ -74,7 +79,10 @@ my @scripts = (
 	"VACUUM t;\n",
 	"INSERT INTO large (val) SELECT random_vector(2500);\n",
 	"DELETE FROM large WHERE id IN (SELECT id FROM large ORDER BY random() LIMIT 1);\n",
-	"VACUUM large;\n");
+	"VACUUM large;\n",
+	"INSERT INTO coded (val) SELECT random_vector(64) FROM generate_series(1, 3);\n",
+	"DELETE FROM coded WHERE id IN (SELECT id FROM coded ORDER BY random() LIMIT 3);\n",
+	"VACUUM coded;\n");
 
 for my $round (1 .. 3)
 {
