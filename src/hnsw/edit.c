@@ -133,12 +133,19 @@ HnswEditInit(HnswEditedPage *page, HnswPageKind kind)
 	page->whole = true;
 }
 
+/* An item that overlaps what it must not only loses its line pointer: an error here would be a PANIC. */
 void
 HnswEditDeleteItem(HnswEditedPage *page, OffsetNumber offset)
 {
 	PageHeader	header = (PageHeader) page->page;
+	ItemId		id = PageGetItemId(page->page, offset);
 
-	PageIndexTupleDeleteNoCompact(page->page, offset);
+	if (ItemIdGetOffset(id) >= header->pd_upper &&
+		ItemIdGetOffset(id) + ItemIdGetLength(id) <= header->pd_special &&
+		ItemIdGetOffset(id) == MAXALIGN(ItemIdGetOffset(id)))
+		PageIndexTupleDeleteNoCompact(page->page, offset);
+	else
+		ItemIdSetUnused(id);
 	PageSetHasFreeLinePointers(page->page);
 	memset(page->page + header->pd_lower, 0, header->pd_upper - header->pd_lower);
 	page->whole = true;

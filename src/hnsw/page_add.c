@@ -60,6 +60,11 @@ FormNode(Addition *addition)
 		node->fine = old->fine;
 		memcpy(node->value_block, old->value_block, sizeof(node->value_block));
 	}
+	else if (HnswPageIs(page, HNSW_PAGE_NODES) && PageHasFreeLinePointers(page))
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("index \"%s\" has a page of nodes with a removed item, block %u",
+						RelationGetRelationName(addition->store->index), block)));
 	else
 		/* no item of a page of nodes is ever removed */
 		offset = HnswPageIs(page, HNSW_PAGE_NODES)

@@ -19,7 +19,11 @@ HnswPageInit(Page page, HnswPageKind kind)
 bool
 HnswPageIs(Page page, HnswPageKind kind)
 {
+	const PageHeaderData *header = (const PageHeaderData *) page;
+
 	return !PageIsNew(page) && PageGetSpecialSize(page) == MAXALIGN(sizeof(HnswPageTail)) &&
+		header->pd_lower >= SizeOfPageHeaderData && header->pd_lower <= header->pd_upper &&
+		header->pd_upper <= header->pd_special &&
 		HnswPageGetTail(page)->page_id == HNSW_PAGE_ID && HnswPageGetTail(page)->kind == kind;
 }
 
