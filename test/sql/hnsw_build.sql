@@ -102,7 +102,8 @@ SET statement_timeout = '200ms';
 CREATE INDEX i ON t USING hnsw (val vector_l2_ops) WITH (m = 100, ef_construction = 1000);
 RESET statement_timeout;
 SELECT to_regclass('i') IS NULL AS gone;
-SELECT count(*) AS workers FROM pg_stat_activity WHERE backend_type = 'parallel worker';
+SELECT count(*) AS workers FROM pg_stat_activity
+	WHERE backend_type = 'parallel worker' AND datname = current_database();
 
 -- of partitions, and of a table that is not logged
 CREATE TABLE parted (id int, val vector(64)) PARTITION BY RANGE (id);
