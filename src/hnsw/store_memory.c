@@ -379,7 +379,7 @@ HnswMemoryStore(HnswMemoryGraph *graph, const HnswSupport *support, int m, int e
 	store->base.support = support;
 	store->base.m = m;
 	/* what a hop costs less than one over pages is spent on the graph */
-	store->base.ef_construction = ef_construction + ef_construction / 4;
+	store->base.ef_construction = ef_construction + ef_construction / 2;
 	store->base.max_level = HnswMaxLevel(m);
 	store->base.keeps_distances = true;
 	store->base.visited = &store->visited;
