@@ -162,9 +162,19 @@ float_pack(float *tile, int stride, const float *in, int columns, int rows)
 {
 	int			k = 0;
 
+	/* rows are far apart and the tile was last used by another product: neither is near */
 	for (; k + 16 <= columns; k += 16)
+	{
+		const float *ahead = tile + (size_t) (k + 32) * (size_t) stride;
+
+		for (int r = 0; r < rows; r++)
+		{
+			__builtin_prefetch(in + k + 64 + (size_t) r * (size_t) columns);
+			__builtin_prefetch(ahead + r * 16, 1);
+		}
 		vec_transpose(tile + (size_t) k * (size_t) stride, (size_t) stride, in + k,
 					  (size_t) columns, rows);
+	}
 	for (; k < columns; k++)
 	{
 		for (int r = 0; r < rows; r++)
