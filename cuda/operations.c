@@ -131,7 +131,7 @@ gpu_linear(backend_device *d, const backend_linear *args)
 		return gpu_fail(ENGINE_INTERNAL, "linear: a weight for other activations");
 	if (!fits(d, args->in, kind, args->rows, w->columns) ||
 		!fits(d, args->out, f32 ? BACKEND_F32 : kind, args->rows, w->rows) ||
-		!vector_fits(args->bias, w->rows))
+		args->out == args->in || !vector_fits(args->bias, w->rows))
 		return gpu_fail(ENGINE_INTERNAL, "linear: %d rows of %d x %d do not fit", args->rows,
 						   w->rows, w->columns);
 	c = gpu_step_note(d, COMMAND_LINEAR, args->rows);

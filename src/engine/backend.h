@@ -140,7 +140,7 @@ typedef enum backend_epilogue
 	EPILOGUE_NONE, EPILOGUE_GELU, EPILOGUE_TANH
 } backend_epilogue;
 
-/* out[r, :] = epilogue(in[r, :] . weight^T + bias); out is activation or f32 */
+/* out[r, :] = epilogue(in[r, :] . weight^T + bias); out is activation or f32, and not in */
 typedef struct backend_linear
 {
 	backend_buffer *out;		/* [rows, outputs of weight] */

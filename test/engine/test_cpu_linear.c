@@ -241,6 +241,9 @@ test_shapes(backend_device *d, const char *isa)
 		{.types = {TYPE_Q4_1}, .outputs = {70}, .parts = 1, .columns = 64, .rows = 600},
 		{.types = {TYPE_F32, TYPE_Q8_0, TYPE_F16}, .outputs = {40, 32, 33}, .parts = 3,
 		.columns = 800, .rows = 300},
+		/* a distance of rows at which the first-level cache cannot hold them side by side */
+		{.types = {TYPE_F32, TYPE_F16}, .outputs = {40, 33}, .parts = 2, .columns = 2048,
+		.rows = 29},
 	};
 	double		worst = 0;
 	bool		independent = true;
@@ -366,7 +369,10 @@ test_errors(backend_device *d, const char *isa)
 	   error.code == ENGINE_CORRUPT, "%s: a tensor that is too short", isa);
 	ok(ops->linear(d, &args) == ENGINE_INTERNAL && strstr(ops->message(d), "linear") != NULL,
 	   "%s: rows that do not fit", isa);
+	args = (backend_linear) {.out = in, .in = in, .weight = w, .rows = 1};
+	ok(ops->linear(d, &args) == ENGINE_INTERNAL, "%s: a result in the place of its input", isa);
 	args.rows = 0;
+	args.out = out;
 	ok(ops->linear(d, &args) == ENGINE_OK, "%s: no rows at all", isa);
 	ops->free_weight(d, w);
 	ops->free(d, in);

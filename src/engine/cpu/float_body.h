@@ -143,8 +143,8 @@ float_multiply(const multiply_args *args)
 	product		p = {
 		.sums = args->sums,
 		.a = args->tile,
-		.row_stride = 1,
-		.column_stride = (size_t) args->stride,
+		.row_stride = args->row_stride,
+		.column_stride = args->column_stride,
 		.b = args->panel,
 		.columns = args->columns,
 		.fresh = args->fresh,

@@ -9,8 +9,8 @@
  * results independent of the batch. Layouts do not depend on the instruction set; integer
  * results do not either.
  *
- * Rows of a tile lie side by side: element k of row r is at [k * stride + r], where
- * stride is the rows of a full tile, or less when the whole input has fewer.
+ * Rows of a tile of bytes, and of a packed one of floats, lie side by side: element k of row r is at
+ * [k * stride + r], where stride is the rows of a full tile, or less when the whole input has fewer.
  */
 #ifndef RAG_ENGINE_CPU_KERNELS_H
 #define RAG_ENGINE_CPU_KERNELS_H
@@ -84,8 +84,9 @@ typedef struct integer_kernels
 typedef struct multiply_args
 {
 	float	   *sums;			/* [rows][32] */
-	const float *tile;
-	int			stride;
+	const float *tile;			/* element k of row r is at [r * row_stride + k * column_stride] */
+	size_t		row_stride;
+	size_t		column_stride;
 	const float *panel;			/* [columns][32] */
 	int			columns;
 	int			rows;			/* <= FLOAT_TILE */

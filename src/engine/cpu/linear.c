@@ -1,8 +1,9 @@
 /*
  * linear.c: out = epilogue(in . weight^T + bias).
  *
- * The input is packed once (and quantised once, where parts of the weight are), then
- * threads take panels of 32 outputs. A panel meets all rows of a group chunk by chunk of
+ * The input is quantised once, where parts of the weight are. For float parts it is read where
+ * it is, unless its rows would drive each other out of the cache: then it is packed into tiles.
+ * Threads take panels of 32 outputs. A panel meets all rows of a group chunk by chunk of
  * columns, so that the chunk, unpacked, stays in the cache while the rows pass by; the
  * running sums wait in the thread's scratch memory between chunks. One row takes the same
  * road: unpacking is cheaper than reading the weight from memory.
@@ -15,6 +16,10 @@
 #define CHUNK_PRODUCTS ((size_t) 8 << 20)
 #define CHUNK_PACKED 16384
 
+/* Rows that are a multiple of 4 kB apart share one set of a first-level cache, which holds fewer
+ * lines than a tile has rows. */
+#define COLUMNS_THAT_COLLIDE 1024
+
 typedef struct linear_job
 {
 	backend_device *d;
@@ -24,11 +29,13 @@ typedef struct linear_job
 	int			columns;
 	int			outputs;
 	int			rows;
-	int			float_stride;	/* rows side by side in a tile */
-	int			quant_stride;
+	const float *real;			/* the input for float parts; strides as in multiply_args */
+	size_t		row_stride;
+	size_t		column_stride;
+	int			quant_stride;	/* rows side by side in a tile */
 	int			group;			/* rows that meet a panel together */
 	int			panels;			/* of all parts */
-	bool		has_float;
+	bool		packs;
 	bool		has_quantized;
 } linear_job;
 
@@ -55,9 +62,9 @@ pack_tiles(void *arg, int begin, int end, int thread)
 	{
 		int			first = tile * FLOAT_TILE;
 
-		job->d->kernels.real->pack(job->d->input + (size_t) first * columns, job->float_stride,
-								   job->in + (size_t) first * columns, job->columns,
-								   least(job->rows - first, FLOAT_TILE));
+		job->d->kernels.real->pack(job->d->input + (size_t) first * columns,
+								   (int) job->column_stride, job->in + (size_t) first * columns,
+								   job->columns, least(job->rows - first, FLOAT_TILE));
 	}
 }
 
@@ -136,9 +143,10 @@ multiply_float(const linear_job *job, const weight_part *part, const uint8_t *pa
 			kernels->multiply(&(multiply_args)
 			{
 				.sums = sums + r * PANEL_OUTPUTS,
-				.tile = job->d->input + (size_t) (first + r) * (size_t) job->columns +
-					(size_t) k * (size_t) job->float_stride,
-				.stride = job->float_stride,
+				.tile = job->real + (size_t) (first + r) * (size_t) job->columns +
+					(size_t) k * job->column_stride,
+				.row_stride = job->row_stride,
+				.column_stride = job->column_stride,
 				.panel = weights,
 				.columns = columns,
 				.rows = count,
@@ -243,9 +251,11 @@ run_rows(linear_job *job)
 {
 	int			groups = (job->rows + LINEAR_ROWS - 1) / LINEAR_ROWS;
 
-	job->float_stride = least(job->rows, FLOAT_TILE);
+	job->real = job->packs ? job->d->input : job->in;
+	job->row_stride = job->packs ? 1 : (size_t) job->columns;
+	job->column_stride = job->packs ? (size_t) least(job->rows, FLOAT_TILE) : 1;
 	job->quant_stride = least(job->rows, QUANT_TILE);
-	if (job->has_float)
+	if (job->packs)
 		threads_run(job->d->pool, pack_tiles, job, (job->rows + FLOAT_TILE - 1) / FLOAT_TILE,
 					pack_grain(FLOAT_TILE, job->columns));
 	if (job->has_quantized)
@@ -269,14 +279,14 @@ linear_run(backend_device *d, const backend_linear *args)
 	size_t		rows_at_once;
 
 	if (w->n_parts == 0 || args->rows < 0 || !device_fits(args->in, args->rows, w->columns) ||
-		!device_fits(args->out, args->rows, w->rows) ||
+		!device_fits(args->out, args->rows, w->rows) || args->out == args->in ||
 		(args->bias != NULL && !device_fits(args->bias, 1, w->rows)))
 		return device_fail(d, ENGINE_INTERNAL, "linear: %d rows of %d x %d do not fit", args->rows,
 						   w->rows, w->columns);
 	for (int i = 0; i < w->n_parts; i++)
 	{
 		job.panels += w->parts[i].panels;
-		job.has_float |= !is_quantized(w->parts[i].type);
+		job.packs |= !is_quantized(w->parts[i].type) && w->columns % COLUMNS_THAT_COLLIDE == 0;
 		job.has_quantized |= is_quantized(w->parts[i].type);
 	}
 	rows_at_once = INPUT_FLOATS / (size_t) w->columns / BOTH_TILES * BOTH_TILES;
