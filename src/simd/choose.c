@@ -147,6 +147,18 @@ code_kernels_for(simd_isa isa)
 	return &code_kernels_scalar;
 }
 
+bool
+simd_is_intel(void)
+{
+	unsigned	eax,
+				ebx,
+				ecx,
+				edx;
+
+	return __get_cpuid(0, &eax, &ebx, &ecx, &edx) && ebx == signature_INTEL_ebx &&
+		edx == signature_INTEL_edx && ecx == signature_INTEL_ecx;
+}
+
 #else
 
 const simd_kernels *
@@ -160,6 +172,12 @@ code_kernels_for(simd_isa isa)
 {
 	(void) isa;
 	return &code_kernels_scalar;
+}
+
+bool
+simd_is_intel(void)
+{
+	return false;
 }
 
 #endif

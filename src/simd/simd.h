@@ -69,4 +69,7 @@ extern const simd_kernels *simd_get_for(simd_isa isa);
 extern simd_isa simd_current(void);
 extern const char *simd_name(simd_isa isa);
 
+/* Whether the CPU is Intel's: makes differ in what their hardware prefetches. */
+extern bool simd_is_intel(void);
+
 #endif							/* RAG_SIMD_H */

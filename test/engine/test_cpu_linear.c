@@ -476,6 +476,10 @@ test_all(backend_device *d, const char *isa)
 {
 	test_types(d, isa);
 	test_shapes(d, isa);
+	/* as another make of processor does */
+	d->kernels.fetch_rows = d->kernels.fetch_rows == 1 ? 8 : 1;
+	test_types(d, isa);
+	test_shapes(d, isa);
 	test_many_rows(d, isa);
 	test_ranges(d, isa);
 	test_integers(d, isa);

@@ -15,19 +15,37 @@
 #include "engine/cpu/kernels.h"
 #include "engine/cpu/math_body.h"
 
+VEC_INLINE size_t
+element_bytes(const tensor_type type)
+{
+	return type == TYPE_F32 ? sizeof(float) : sizeof(uint16_t);
+}
+
+VEC_INLINE vec
+load_elements(const char *b, const tensor_type type)
+{
+	if (type == TYPE_F16)
+		return vec_load_half((const uint16_t *) (const void *) b);
+	if (type == TYPE_BF16)
+		return vec_load_bfloat((const uint16_t *) (const void *) b);
+	return vec_load((const float *) (const void *) b);
+}
+
 /* c += column k of rows of a . row k of b. */
 VEC_INLINE void
-multiply_column(vec c[FLOAT_ROWS][FLOAT_VECS], const float *a, size_t row_stride, const float *b,
-				const int rows, const bool fetch)
+multiply_column(vec c[FLOAT_ROWS][FLOAT_VECS], const float *a, size_t row_stride, const char *b,
+				const int rows, const tensor_type type, const bool fetch)
 {
 	vec			w[FLOAT_VECS];
 
 #pragma GCC unroll 2
 	for (int v = 0; v < FLOAT_VECS; v++)
 	{
+		const char *elements = b + (size_t) v * 16 * element_bytes(type);
+
 		if (fetch)
-			__builtin_prefetch((const char *) (b + v * 16) + PREFETCH_BYTES);
-		w[v] = vec_load(b + v * 16);
+			__builtin_prefetch(elements + PREFETCH_BYTES);
+		w[v] = load_elements(elements, type);
 	}
 #pragma GCC unroll 16
 	for (int r = 0; r < rows; r++)
@@ -48,21 +66,22 @@ typedef struct product
 	const float *a;
 	size_t		row_stride;
 	size_t		column_stride;
-	const float *b;
+	const void *b;
 	int			columns;
 	bool		fresh;
 	const float *ahead;
 } product;
 
-/* The first FLOAT_VECS vectors of `rows` rows. rows and fetch are constants at every call, so the
- * loops over rows disappear. */
+/* The first FLOAT_VECS vectors of `rows` rows. rows, type and fetch are constants at every call, so
+ * the loops over rows disappear. */
 VEC_INLINE void
-multiply_rows(const product *p, const int rows, const bool fetch)
+multiply_rows(const product *p, const int rows, const tensor_type type, const bool fetch)
 {
+	const size_t panel_stride = PANEL_OUTPUTS * element_bytes(type);
 	const size_t row_stride = p->row_stride;
 	const size_t column_stride = p->column_stride;
 	const float *a = p->a;
-	const float *b = p->b;
+	const char *b = p->b;
 	float	   *sums = p->sums;
 	const float *ahead = p->ahead;
 	int			columns = p->columns;
@@ -80,11 +99,11 @@ multiply_rows(const product *p, const int rows, const bool fetch)
 	{
 		__builtin_prefetch(ahead, 0, 2);
 #pragma GCC unroll 4
-		for (int i = 0; i < 4; i++, a += column_stride, b += PANEL_OUTPUTS)
-			multiply_column(c, a, row_stride, b, rows, fetch);
+		for (int i = 0; i < 4; i++, a += column_stride, b += panel_stride)
+			multiply_column(c, a, row_stride, b, rows, type, fetch);
 	}
-	for (; k < columns; k++, a += column_stride, b += PANEL_OUTPUTS)
-		multiply_column(c, a, row_stride, b, rows, fetch);
+	for (; k < columns; k++, a += column_stride, b += panel_stride)
+		multiply_column(c, a, row_stride, b, rows, type, fetch);
 #pragma GCC unroll 16
 	for (int r = 0; r < rows; r++)
 	{
@@ -94,9 +113,11 @@ multiply_rows(const product *p, const int rows, const bool fetch)
 	}
 }
 
-/* All vectors of all rows of a tile, the rows as evenly cut as FLOAT_ROWS allows. */
+/* All vectors of all rows of a tile, the rows as evenly cut as FLOAT_ROWS allows; most: how many there
+ * can be, a constant. */
 VEC_INLINE void
-multiply_tile(const product *whole, int rows, const bool fetch)
+multiply_any(const product *whole, int rows, const int most, const tensor_type type,
+			 const bool fetch)
 {
 	int			passes = (rows + FLOAT_ROWS - 1) / FLOAT_ROWS;
 
@@ -110,13 +131,13 @@ multiply_tile(const product *whole, int rows, const bool fetch)
 
 			p.sums += first * PANEL_OUTPUTS + v;
 			p.a += (size_t) first * p.row_stride;
-			p.b += v;
+			p.b = (const char *) p.b + (size_t) v * element_bytes(type);
 			switch (count)
 			{
 #define MULTIPLY_CASE(n) \
 				case n: \
-					if (n <= FLOAT_ROWS) \
-						multiply_rows(&p, n <= FLOAT_ROWS ? n : 1, fetch); \
+					if (n <= FLOAT_ROWS && n <= most) \
+						multiply_rows(&p, n <= FLOAT_ROWS ? n : 1, type, fetch); \
 					break
 				MULTIPLY_CASE(1);
 				MULTIPLY_CASE(2);
@@ -137,6 +158,20 @@ multiply_tile(const product *whole, int rows, const bool fetch)
 	}
 }
 
+/* f32 */
+VEC_INLINE void
+multiply_tile(const product *p, int rows, const bool fetch)
+{
+	multiply_any(p, rows, FLOAT_TILE, TYPE_F32, fetch);
+}
+
+/* few rows and 16-bit floats */
+VEC_INLINE void
+multiply_halves(const product *p, int rows, const tensor_type type, const bool fetch)
+{
+	multiply_any(p, rows, FLOAT_FEW, type, fetch);
+}
+
 static void
 float_multiply(const multiply_args *args)
 {
@@ -151,7 +186,15 @@ float_multiply(const multiply_args *args)
 		.ahead = args->ahead != NULL ? args->ahead : args->panel,
 	};
 
-	if (args->fetch)
+	if (args->type == TYPE_F16 && args->fetch)
+		multiply_halves(&p, args->rows, TYPE_F16, true);
+	else if (args->type == TYPE_F16)
+		multiply_halves(&p, args->rows, TYPE_F16, false);
+	else if (args->type == TYPE_BF16 && args->fetch)
+		multiply_halves(&p, args->rows, TYPE_BF16, true);
+	else if (args->type == TYPE_BF16)
+		multiply_halves(&p, args->rows, TYPE_BF16, false);
+	else if (args->fetch)
 		multiply_tile(&p, args->rows, true);
 	else
 		multiply_tile(&p, args->rows, false);
@@ -184,21 +227,23 @@ float_pack(float *tile, int stride, const float *in, int columns, int rows)
 }
 
 static void
-float_expand_half(float *out, const uint16_t *in, size_t count)
+float_expand_half(float *out, const uint16_t *in, size_t count, bool fetch)
 {
 	for (size_t i = 0; i < count; i += 16)
 	{
-		__builtin_prefetch((const char *) (in + i) + PREFETCH_BYTES);
+		if (fetch)
+			__builtin_prefetch((const char *) (in + i) + PREFETCH_BYTES);
 		vec_store(out + i, vec_load_half(in + i));
 	}
 }
 
 static void
-float_expand_bfloat(float *out, const uint16_t *in, size_t count)
+float_expand_bfloat(float *out, const uint16_t *in, size_t count, bool fetch)
 {
 	for (size_t i = 0; i < count; i += 16)
 	{
-		__builtin_prefetch((const char *) (in + i) + PREFETCH_BYTES);
+		if (fetch)
+			__builtin_prefetch((const char *) (in + i) + PREFETCH_BYTES);
 		vec_store(out + i, vec_load_bfloat(in + i));
 	}
 }

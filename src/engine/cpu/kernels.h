@@ -28,9 +28,9 @@
 #define BOTH_TILES 48			/* rows that are whole tiles of either kind */
 #define FLOAT_CHUNK 384			/* columns of a panel that meet all rows before the next */
 #define HALF_CHUNK 192			/* the same of 16-bit floats, which are brought to f32 first */
+#define FLOAT_FEW 4				/* rows that 16-bit floats are brought to f32 for as they are multiplied */
 
-/* How far ahead weights are asked for: one row waits for memory most of the time, and hardware
- * alone keeps too little of it under way. */
+/* How far ahead weights are asked for (cpu_kernels.fetch_rows). */
 #define PREFETCH_BYTES 2048
 
 /*
@@ -72,9 +72,9 @@ typedef struct integer_kernels
 	simd_isa	isa;
 	/* one row of a tile; columns is a multiple of 32 */
 	void		(*quantize) (quant_word *tile, int stride, int row, const float *in, int columns);
-	/* blocks [first, first + count) of a packed panel */
+	/* blocks [first, first + count) of a packed panel; fetch: later ones are asked for */
 	void		(*unpack[TENSOR_TYPES]) (quant_block *out, const uint8_t *panel, int first,
-										 int count);
+										 int count, bool fetch);
 	/* sums[rows][32] += the product of a tile and a panel over some blocks */
 	void		(*multiply[TENSOR_TYPES]) (float *sums, const quant_word *tile, int stride,
 										   const quant_block *panel, int blocks, int rows);
@@ -87,11 +87,12 @@ typedef struct multiply_args
 	const float *tile;			/* element k of row r is at [r * row_stride + k * column_stride] */
 	size_t		row_stride;
 	size_t		column_stride;
-	const float *panel;			/* [columns][32] */
+	const void *panel;			/* [columns][32] */
+	tensor_type type;			/* of its elements: TYPE_F32, or of FLOAT_FEW rows F16 or BF16 */
 	int			columns;
 	int			rows;			/* <= FLOAT_TILE */
 	bool		fresh;			/* the sums begin here, at 0 */
-	bool		fetch;			/* the panel comes from memory, not from the cache */
+	bool		fetch;			/* the panel comes from memory: what follows is asked for */
 	const float *ahead;			/* or NULL; unless fetch, a cache line of it is asked for with every four
 								 * columns */
 } multiply_args;
@@ -170,9 +171,9 @@ typedef struct float_kernels
 	simd_isa	isa;
 	/* rows of `in` (columns apart) to a tile; rows <= stride */
 	void		(*pack) (float *tile, int stride, const float *in, int columns, int rows);
-	/* count 16-bit floats (a multiple of 16) of a panel to f32 */
-	void		(*expand_half) (float *out, const uint16_t *in, size_t count);
-	void		(*expand_bfloat) (float *out, const uint16_t *in, size_t count);
+	/* count 16-bit floats (a multiple of 16) of a panel to f32; fetch: later ones are asked for */
+	void		(*expand_half) (float *out, const uint16_t *in, size_t count, bool fetch);
+	void		(*expand_bfloat) (float *out, const uint16_t *in, size_t count, bool fetch);
 	void		(*multiply) (const multiply_args *args);
 	void		(*finish) (const finish_args *args);
 	void		(*norm) (const norm_args *args);
@@ -199,11 +200,19 @@ typedef struct float_kernels
 	.attend = attention_attend, \
 }
 
-/* The tables that an instruction set uses; kernels_get answers for any isa of this machine. */
+/*
+ * The tables that an instruction set uses; kernels_get answers for any isa of this machine.
+ *
+ * One row waits for memory most of the time. Intel's processors keep too little of it under way by
+ * themselves: asking ahead makes 1.7 times the tokens per second. AMD's (Zen 4) do so well alone
+ * that it costs them a third; only where many rows meet a panel, and memory is read in short
+ * bursts, is it worth a twentieth there, too.
+ */
 typedef struct cpu_kernels
 {
 	const float_kernels *real;
 	const integer_kernels *integer;
+	int			fetch_rows;		/* from so many on weights are asked for ahead */
 } cpu_kernels;
 
 extern cpu_kernels kernels_get(simd_isa isa);

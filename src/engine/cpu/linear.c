@@ -36,6 +36,7 @@ typedef struct linear_job
 	int			group;			/* rows that meet a panel together */
 	int			panels;			/* of all parts */
 	bool		packs;
+	bool		fetches;		/* weights are asked for ahead */
 	bool		has_quantized;
 } linear_job;
 
@@ -111,29 +112,38 @@ ahead_of(const float *weights, int columns, int tile)
 	return weights + (size_t) columns * PANEL_OUTPUTS + (size_t) (tile - 1) * (size_t) columns * 4;
 }
 
+/* count 16-bit floats of a panel to f32 */
+static const float *
+expand(const linear_job *job, const weight_part *part, float *out, const uint16_t *in, size_t count)
+{
+	const float_kernels *kernels = job->d->kernels.real;
+
+	if (part->type == TYPE_F16)
+		kernels->expand_half(out, in, count, job->fetches);
+	else
+		kernels->expand_bfloat(out, in, count, job->fetches);
+	return out;
+}
+
 /* sums of rows [first, first + rows) and one panel of f32, f16 or bf16 */
 static void
 multiply_float(const linear_job *job, const weight_part *part, const uint8_t *panel, float *sums,
 			   float *out, int first, int rows)
 {
 	const float_kernels *kernels = job->d->kernels.real;
-	float	   *expanded = sums + LINEAR_SUMS;
-	int			chunk = part->type == TYPE_F32 ? FLOAT_CHUNK : HALF_CHUNK;
+	bool		is_f32 = part->type == TYPE_F32;
+	bool		expands = !is_f32 && rows > FLOAT_FEW;
+	int			chunk = expands ? HALF_CHUNK : FLOAT_CHUNK;
 
 	for (int k = 0; k < job->columns; k += chunk)
 	{
 		int			columns = least(job->columns - k, chunk);
-		size_t		offset = (size_t) k * PANEL_OUTPUTS;
-		const float *weights = expanded;
+		size_t		element = is_f32 ? sizeof(float) : sizeof(uint16_t);
+		const void *weights = panel + (size_t) k * PANEL_OUTPUTS * element;
 
-		if (part->type == TYPE_F32)
-			weights = (const float *) panel + offset;
-		else if (part->type == TYPE_F16)
-			kernels->expand_half(expanded, (const uint16_t *) panel + offset,
-								 (size_t) columns * PANEL_OUTPUTS);
-		else
-			kernels->expand_bfloat(expanded, (const uint16_t *) panel + offset,
-								   (size_t) columns * PANEL_OUTPUTS);
+		if (expands)
+			weights = expand(job, part, sums + LINEAR_SUMS, weights,
+							 (size_t) columns * PANEL_OUTPUTS);
 		for (int r = 0; r < rows; r += FLOAT_TILE)
 		{
 			int			count = least(rows - r, FLOAT_TILE);
@@ -148,11 +158,12 @@ multiply_float(const linear_job *job, const weight_part *part, const uint8_t *pa
 				.row_stride = job->row_stride,
 				.column_stride = job->column_stride,
 				.panel = weights,
+				.type = expands ? TYPE_F32 : part->type,
 				.columns = columns,
 				.rows = count,
 				.fresh = k == 0,
-				.fetch = r == 0 && weights != expanded,
-				.ahead = weights != expanded ? ahead_of(weights, columns, r / FLOAT_TILE) : NULL,
+				.fetch = r == 0 && !expands && job->fetches,
+				.ahead = is_f32 ? ahead_of(weights, columns, r / FLOAT_TILE) : NULL,
 			});
 		}
 	}
@@ -171,7 +182,7 @@ multiply_quantized(const linear_job *job, const weight_part *part, const uint8_t
 	{
 		int			chunk = least(blocks - b, QUANT_CHUNK);
 
-		kernels->unpack[part->type] (unpacked, panel, b, chunk);
+		kernels->unpack[part->type] (unpacked, panel, b, chunk, job->fetches);
 		for (int r = 0; r < rows; r += QUANT_TILE)
 		{
 			int			count = least(rows - r, QUANT_TILE);
@@ -255,6 +266,7 @@ run_rows(linear_job *job)
 	job->row_stride = job->packs ? 1 : (size_t) job->columns;
 	job->column_stride = job->packs ? (size_t) least(job->rows, FLOAT_TILE) : 1;
 	job->quant_stride = least(job->rows, QUANT_TILE);
+	job->fetches = job->rows >= job->d->kernels.fetch_rows;
 	if (job->packs)
 		threads_run(job->d->pool, pack_tiles, job, (job->rows + FLOAT_TILE - 1) / FLOAT_TILE,
 					pack_grain(FLOAT_TILE, job->columns));

@@ -11,16 +11,14 @@
 VEC_INLINE void
 unpack_weights(quant_block *out, const uint8_t *block, const packed_layout layout)
 {
-#pragma GCC unroll 2
-	for (int v = 0; v < PANEL_OUTPUTS * 4; v += 64)
-	{
-		bytes		high[2] = {bytes_set(0), bytes_set(0)};
-
-		for (int i = 0; i < layout.high_bits; i++)
-			high[i] = bytes_load(block + layout.high + i * PACKED_BITS + v);
+	/* lines of memory one after another, which is what hardware foresees */
 #pragma GCC unroll 4
-		for (int i = 0; i < QUANT_GROUPS / 2; i++)
+	for (int i = 0; i < QUANT_GROUPS / 2; i++)
+	{
+#pragma GCC unroll 2
+		for (int v = 0; v < PANEL_OUTPUTS * 4; v += 64)
 		{
+			const uint8_t *high = block + layout.high + v;
 			bytes		both = bytes_load(block + i * PANEL_OUTPUTS * 4 + v);
 			bytes		low = bytes_low(both);
 			bytes		up = bytes_high(both);
@@ -28,22 +26,26 @@ unpack_weights(quant_block *out, const uint8_t *block, const packed_layout layou
 			/* Q5: bit g of a byte belongs to group g. Q6: so do the bits 2 (g % 4) and 2 (g % 4) + 1 */
 			if (layout.high_bits == 1)
 			{
-				low = bytes_or(low, bytes_and(bytes_shift_left(high[0], 4 - i), bytes_set(0x10)));
-				up = bytes_or(up, bytes_and(bytes_shift_right(high[0], i), bytes_set(0x10)));
+				bytes		bits = bytes_load(high);
+
+				low = bytes_or(low, bytes_and(bytes_shift_left(bits, 4 - i), bytes_set(0x10)));
+				up = bytes_or(up, bytes_and(bytes_shift_right(bits, i), bytes_set(0x10)));
 			}
 			else if (layout.high_bits == 2)
 			{
+				bytes		first = bytes_load(high);
+				bytes		second = bytes_load(high + PACKED_BITS);
 				bytes		mask = bytes_set(0x30);
 
 				if (i < 2)
 				{
-					low = bytes_or(low, bytes_and(bytes_shift_left(high[0], 4 - 2 * i), mask));
-					up = bytes_or(up, bytes_and(bytes_shift_left(high[1], 4 - 2 * i), mask));
+					low = bytes_or(low, bytes_and(bytes_shift_left(first, 4 - 2 * i), mask));
+					up = bytes_or(up, bytes_and(bytes_shift_left(second, 4 - 2 * i), mask));
 				}
 				else
 				{
-					low = bytes_or(low, bytes_and(bytes_shift_right(high[0], 2 * i - 4), mask));
-					up = bytes_or(up, bytes_and(bytes_shift_right(high[1], 2 * i - 4), mask));
+					low = bytes_or(low, bytes_and(bytes_shift_right(first, 2 * i - 4), mask));
+					up = bytes_or(up, bytes_and(bytes_shift_right(second, 2 * i - 4), mask));
 				}
 			}
 			bytes_store(&out->q[i][v], low);
@@ -106,13 +108,14 @@ unpack_prefetch(const uint8_t *block, const packed_layout layout)
 
 VEC_INLINE void
 unpack_blocks(quant_block *out, const uint8_t *panel, int first, int count,
-			  const packed_layout layout)
+			  bool fetch, const packed_layout layout)
 {
 	for (int b = first; b < first + count; b++, out++)
 	{
 		const uint8_t *block = panel + packed_block_offset(&layout, (size_t) b);
 
-		unpack_prefetch(block, layout);
+		if (fetch)
+			unpack_prefetch(block, layout);
 		unpack_weights(out, block, layout);
 		if (layout.super_bytes > 0)
 			unpack_super_scales(out, panel + packed_super_offset(&layout, (size_t) b), block,
@@ -123,49 +126,49 @@ unpack_blocks(quant_block *out, const uint8_t *panel, int first, int count,
 }
 
 static void
-unpack_q4_0(quant_block *out, const uint8_t *panel, int first, int count)
+unpack_q4_0(quant_block *out, const uint8_t *panel, int first, int count, bool fetch)
 {
-	unpack_blocks(out, panel, first, count, packed_layout_of(TYPE_Q4_0));
+	unpack_blocks(out, panel, first, count, fetch, packed_layout_of(TYPE_Q4_0));
 }
 
 static void
-unpack_q4_1(quant_block *out, const uint8_t *panel, int first, int count)
+unpack_q4_1(quant_block *out, const uint8_t *panel, int first, int count, bool fetch)
 {
-	unpack_blocks(out, panel, first, count, packed_layout_of(TYPE_Q4_1));
+	unpack_blocks(out, panel, first, count, fetch, packed_layout_of(TYPE_Q4_1));
 }
 
 static void
-unpack_q5_0(quant_block *out, const uint8_t *panel, int first, int count)
+unpack_q5_0(quant_block *out, const uint8_t *panel, int first, int count, bool fetch)
 {
-	unpack_blocks(out, panel, first, count, packed_layout_of(TYPE_Q5_0));
+	unpack_blocks(out, panel, first, count, fetch, packed_layout_of(TYPE_Q5_0));
 }
 
 static void
-unpack_q5_1(quant_block *out, const uint8_t *panel, int first, int count)
+unpack_q5_1(quant_block *out, const uint8_t *panel, int first, int count, bool fetch)
 {
-	unpack_blocks(out, panel, first, count, packed_layout_of(TYPE_Q5_1));
+	unpack_blocks(out, panel, first, count, fetch, packed_layout_of(TYPE_Q5_1));
 }
 
 static void
-unpack_q4_k(quant_block *out, const uint8_t *panel, int first, int count)
+unpack_q4_k(quant_block *out, const uint8_t *panel, int first, int count, bool fetch)
 {
-	unpack_blocks(out, panel, first, count, packed_layout_of(TYPE_Q4_K));
+	unpack_blocks(out, panel, first, count, fetch, packed_layout_of(TYPE_Q4_K));
 }
 
 static void
-unpack_q5_k(quant_block *out, const uint8_t *panel, int first, int count)
+unpack_q5_k(quant_block *out, const uint8_t *panel, int first, int count, bool fetch)
 {
-	unpack_blocks(out, panel, first, count, packed_layout_of(TYPE_Q5_K));
+	unpack_blocks(out, panel, first, count, fetch, packed_layout_of(TYPE_Q5_K));
 }
 
 static void
-unpack_q6_k(quant_block *out, const uint8_t *panel, int first, int count)
+unpack_q6_k(quant_block *out, const uint8_t *panel, int first, int count, bool fetch)
 {
-	unpack_blocks(out, panel, first, count, packed_layout_of(TYPE_Q6_K));
+	unpack_blocks(out, panel, first, count, fetch, packed_layout_of(TYPE_Q6_K));
 }
 
 static void
-unpack_q8_0(quant_block *out, const uint8_t *panel, int first, int count)
+unpack_q8_0(quant_block *out, const uint8_t *panel, int first, int count, bool fetch)
 {
 	const packed_layout layout = packed_layout_of(TYPE_Q8_0);
 
@@ -173,7 +176,8 @@ unpack_q8_0(quant_block *out, const uint8_t *panel, int first, int count)
 	{
 		const uint8_t *block = panel + packed_block_offset(&layout, (size_t) b);
 
-		unpack_prefetch(block, layout);
+		if (fetch)
+			unpack_prefetch(block, layout);
 		for (int i = 0; i < PACKED_BYTES; i += 64)
 		{
 			bytes		w = bytes_load(block + i);
