@@ -37,6 +37,25 @@ typedef struct integer_shape
 	bool		is_signed;
 } integer_shape;
 
+VEC_INLINE integer_shape
+integer_shape_of(const tensor_type type)
+{
+	switch (type)
+	{
+		case TYPE_Q4_0:
+			return (integer_shape) {.burst = 8, .zero_shift = 3};
+		case TYPE_Q5_0:
+			return (integer_shape) {.burst = 4, .zero_shift = 4};
+		case TYPE_Q8_0:
+			return SIGNED_WEIGHTS ? (integer_shape) {.burst = 1, .is_signed = true} :
+				(integer_shape) {.burst = 8, .zero_shift = 7};
+		case TYPE_Q6_K:
+			return (integer_shape) {.burst = 2, .zero_shift = 5, .halves = true};
+		default:				/* Q4_1, Q5_1, Q4_K, Q5_K: up to five bits, a scale and a minimum */
+			return (integer_shape) {.burst = 4, .has_min = true};
+	}
+}
+
 static void
 integer_quantize(quant_word *tile, int stride, int row, const float *in, int columns)
 {
@@ -247,42 +266,36 @@ static void
 multiply_q4_0(float *sums, const quant_word *tile, int stride, const quant_block *panel,
 			  int blocks, int rows)
 {
-	multiply_shape(sums, tile, stride, panel, blocks, rows,
-				   (integer_shape) {.burst = 8, .zero_shift = 3});
+	multiply_shape(sums, tile, stride, panel, blocks, rows, integer_shape_of(TYPE_Q4_0));
 }
 
 static void
 multiply_q5_0(float *sums, const quant_word *tile, int stride, const quant_block *panel,
 			  int blocks, int rows)
 {
-	multiply_shape(sums, tile, stride, panel, blocks, rows,
-				   (integer_shape) {.burst = 4, .zero_shift = 4});
+	multiply_shape(sums, tile, stride, panel, blocks, rows, integer_shape_of(TYPE_Q5_0));
 }
 
-/* Q4_1, Q5_1, Q4_K, Q5_K: up to five bits, a scale and a minimum */
+/* Q4_1, Q5_1, Q4_K, Q5_K */
 static void
 multiply_with_min(float *sums, const quant_word *tile, int stride, const quant_block *panel,
 				  int blocks, int rows)
 {
-	multiply_shape(sums, tile, stride, panel, blocks, rows,
-				   (integer_shape) {.burst = 4, .has_min = true});
+	multiply_shape(sums, tile, stride, panel, blocks, rows, integer_shape_of(TYPE_Q4_1));
 }
 
 static void
 multiply_q8_0(float *sums, const quant_word *tile, int stride, const quant_block *panel,
 			  int blocks, int rows)
 {
-	multiply_shape(sums, tile, stride, panel, blocks, rows,
-				   SIGNED_WEIGHTS ? (integer_shape) {.burst = 1, .is_signed = true} :
-				   (integer_shape) {.burst = 8, .zero_shift = 7});
+	multiply_shape(sums, tile, stride, panel, blocks, rows, integer_shape_of(TYPE_Q8_0));
 }
 
 static void
 multiply_q6_k(float *sums, const quant_word *tile, int stride, const quant_block *panel,
 			  int blocks, int rows)
 {
-	multiply_shape(sums, tile, stride, panel, blocks, rows,
-				   (integer_shape) {.burst = 2, .zero_shift = 5, .halves = true});
+	multiply_shape(sums, tile, stride, panel, blocks, rows, integer_shape_of(TYPE_Q6_K));
 }
 
 #endif							/* RAG_ENGINE_CPU_INTEGER_BODY_H */

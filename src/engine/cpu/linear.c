@@ -6,7 +6,8 @@
  * Threads take panels of 32 outputs. A panel meets all rows of a group chunk by chunk of
  * columns, so that the chunk, unpacked, stays in the cache while the rows pass by; the
  * running sums wait in the thread's scratch memory between chunks. One row takes the same
- * road: unpacking is cheaper than reading the weight from memory.
+ * steps (unpacking is cheaper than reading the weight from memory), but for a block or a few at a
+ * time, so that memory is never waited for in bursts.
  */
 #include <string.h>
 
@@ -178,6 +179,12 @@ multiply_quantized(const linear_job *job, const weight_part *part, const uint8_t
 	int			blocks = job->columns / QUANT_COLUMNS;
 
 	memset(sums, 0, sizeof(float) * PANEL_OUTPUTS * (size_t) rows);
+	if (job->rows == 1)
+	{
+		prefetch_out(job, out, 1);
+		kernels->multiply_row[part->type] (sums, job->d->quantized, panel, blocks, job->fetches);
+		return;
+	}
 	for (int b = 0; b < blocks; b += QUANT_CHUNK)
 	{
 		int			chunk = least(blocks - b, QUANT_CHUNK);

@@ -1,6 +1,6 @@
 /*
- * unpack_body.h: packed weights (packed.h) to the blocks that integer_body.h multiplies,
- * written once over `vec` and `bytes`.
+ * unpack_body.h: packed weights (packed.h) to the blocks that integer_body.h multiplies, and one row
+ * times packed weights; written once over `vec` and `bytes`.
  */
 #ifndef RAG_ENGINE_CPU_UNPACK_BODY_H
 #define RAG_ENGINE_CPU_UNPACK_BODY_H
@@ -106,87 +106,86 @@ unpack_prefetch(const uint8_t *block, const packed_layout layout)
 		__builtin_prefetch(block + PREFETCH_BYTES + i);
 }
 
+/* 8-bit weights, raised by 128 unless they stay signed. */
 VEC_INLINE void
-unpack_blocks(quant_block *out, const uint8_t *panel, int first, int count,
-			  bool fetch, const packed_layout layout)
+unpack_bytes(quant_block *out, const uint8_t *block)
 {
-	for (int b = first; b < first + count; b++, out++)
+	for (int i = 0; i < PACKED_BYTES; i += 64)
 	{
-		const uint8_t *block = panel + packed_block_offset(&layout, (size_t) b);
+		bytes		w = bytes_load(block + i);
 
-		if (fetch)
-			unpack_prefetch(block, layout);
+		bytes_store(&out->q[i / 128][i % 128], SIGNED_WEIGHTS ? w : bytes_xor(w, bytes_set(0x80)));
+	}
+}
+
+/* Block b of a panel; type is a constant at every call. */
+VEC_INLINE void
+unpack_block(quant_block *out, const uint8_t *panel, size_t b, bool fetch, const tensor_type type)
+{
+	const packed_layout layout = packed_layout_of(type);
+	const uint8_t *block = panel + packed_block_offset(&layout, b);
+
+	if (fetch)
+		unpack_prefetch(block, layout);
+	if (type == TYPE_Q8_0)
+		unpack_bytes(out, block);
+	else
 		unpack_weights(out, block, layout);
-		if (layout.super_bytes > 0)
-			unpack_super_scales(out, panel + packed_super_offset(&layout, (size_t) b), block,
-								layout);
-		else
-			unpack_scales(out, block, layout);
-	}
-}
-
-static void
-unpack_q4_0(quant_block *out, const uint8_t *panel, int first, int count, bool fetch)
-{
-	unpack_blocks(out, panel, first, count, fetch, packed_layout_of(TYPE_Q4_0));
-}
-
-static void
-unpack_q4_1(quant_block *out, const uint8_t *panel, int first, int count, bool fetch)
-{
-	unpack_blocks(out, panel, first, count, fetch, packed_layout_of(TYPE_Q4_1));
-}
-
-static void
-unpack_q5_0(quant_block *out, const uint8_t *panel, int first, int count, bool fetch)
-{
-	unpack_blocks(out, panel, first, count, fetch, packed_layout_of(TYPE_Q5_0));
-}
-
-static void
-unpack_q5_1(quant_block *out, const uint8_t *panel, int first, int count, bool fetch)
-{
-	unpack_blocks(out, panel, first, count, fetch, packed_layout_of(TYPE_Q5_1));
-}
-
-static void
-unpack_q4_k(quant_block *out, const uint8_t *panel, int first, int count, bool fetch)
-{
-	unpack_blocks(out, panel, first, count, fetch, packed_layout_of(TYPE_Q4_K));
-}
-
-static void
-unpack_q5_k(quant_block *out, const uint8_t *panel, int first, int count, bool fetch)
-{
-	unpack_blocks(out, panel, first, count, fetch, packed_layout_of(TYPE_Q5_K));
-}
-
-static void
-unpack_q6_k(quant_block *out, const uint8_t *panel, int first, int count, bool fetch)
-{
-	unpack_blocks(out, panel, first, count, fetch, packed_layout_of(TYPE_Q6_K));
-}
-
-static void
-unpack_q8_0(quant_block *out, const uint8_t *panel, int first, int count, bool fetch)
-{
-	const packed_layout layout = packed_layout_of(TYPE_Q8_0);
-
-	for (int b = first; b < first + count; b++, out++)
-	{
-		const uint8_t *block = panel + packed_block_offset(&layout, (size_t) b);
-
-		if (fetch)
-			unpack_prefetch(block, layout);
-		for (int i = 0; i < PACKED_BYTES; i += 64)
-		{
-			bytes		w = bytes_load(block + i);
-
-			bytes_store(&out->q[i / 128][i % 128], SIGNED_WEIGHTS ? w : bytes_xor(w, bytes_set(0x80)));
-		}
+	if (layout.super_bytes > 0)
+		unpack_super_scales(out, panel + packed_super_offset(&layout, b), block, layout);
+	else
 		unpack_scales(out, block, layout);
+}
+
+VEC_INLINE void
+unpack_blocks(quant_block *out, const uint8_t *panel, int first, int count, bool fetch,
+			  const tensor_type type)
+{
+	for (int b = first; b < first + count; b++, out++)
+		unpack_block(out, panel, (size_t) b, fetch, type);
+}
+
+/* One row: blocks are multiplied as soon as they are unpacked, so memory is read without a pause. */
+VEC_INLINE void
+multiply_row(float *sums, const quant_word *row, const uint8_t *panel, int blocks, bool fetch,
+			 const tensor_type type)
+{
+	/* measured: one at a time where a block is large or has much done for it, else four */
+	const int	chunk = type == TYPE_Q8_0 || packed_layout_of(type).super_bytes > 0 ? 1 : 4;
+	quant_block unpacked[4];
+
+	for (int b = 0; b < blocks; b += chunk, row += chunk * QUANT_WORDS)
+	{
+		int			count = blocks - b < chunk ? blocks - b : chunk;
+
+		unpack_blocks(unpacked, panel, b, count, fetch, type);
+		for (int v = 0; v < PANEL_OUTPUTS; v += 16 * INTEGER_VECS)
+			multiply_blocks(sums, row, 1, unpacked, count, v, 1, integer_shape_of(type));
 	}
 }
+
+#define OF_TYPE(name, type) \
+static void \
+unpack_##name(quant_block *out, const uint8_t *panel, int first, int count, bool fetch) \
+{ \
+	unpack_blocks(out, panel, first, count, fetch, type); \
+} \
+static void \
+multiply_row_##name(float *sums, const quant_word *row, const uint8_t *panel, int blocks, bool fetch) \
+{ \
+	multiply_row(sums, row, panel, blocks, fetch, type); \
+}
+
+OF_TYPE(q8_0, TYPE_Q8_0)
+OF_TYPE(q4_0, TYPE_Q4_0)
+OF_TYPE(q4_1, TYPE_Q4_1)
+OF_TYPE(q5_0, TYPE_Q5_0)
+OF_TYPE(q5_1, TYPE_Q5_1)
+OF_TYPE(q4_k, TYPE_Q4_K)
+OF_TYPE(q5_k, TYPE_Q5_K)
+OF_TYPE(q6_k, TYPE_Q6_K)
+
+#undef OF_TYPE
 
 /* one table from the functions above and those of integer_body.h */
 #define INTEGER_KERNELS(isa_) { \
@@ -196,6 +195,12 @@ unpack_q8_0(quant_block *out, const uint8_t *panel, int first, int count, bool f
 		[TYPE_Q8_0] = unpack_q8_0, [TYPE_Q4_0] = unpack_q4_0, [TYPE_Q4_1] = unpack_q4_1, \
 		[TYPE_Q5_0] = unpack_q5_0, [TYPE_Q5_1] = unpack_q5_1, [TYPE_Q4_K] = unpack_q4_k, \
 		[TYPE_Q5_K] = unpack_q5_k, [TYPE_Q6_K] = unpack_q6_k, \
+	}, \
+	.multiply_row = { \
+		[TYPE_Q8_0] = multiply_row_q8_0, [TYPE_Q4_0] = multiply_row_q4_0, \
+		[TYPE_Q4_1] = multiply_row_q4_1, [TYPE_Q5_0] = multiply_row_q5_0, \
+		[TYPE_Q5_1] = multiply_row_q5_1, [TYPE_Q4_K] = multiply_row_q4_k, \
+		[TYPE_Q5_K] = multiply_row_q5_k, [TYPE_Q6_K] = multiply_row_q6_k, \
 	}, \
 	.multiply = { \
 		[TYPE_Q8_0] = multiply_q8_0, [TYPE_Q4_0] = multiply_q4_0, \
