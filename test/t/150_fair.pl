@@ -92,7 +92,7 @@ $node->reload;
 is($node->safe_psql('postgres', 'SELECT rag.restart_engine()'), '', 'another engine');
 ok(RagServe->poll($node, "SELECT engine_pid <> $engine FROM rag.stat_engine()", 't'), '... is there');
 $node->safe_psql('postgres', q{SELECT generate('x', max_tokens => 1)});
-like(sql_error('postgres', q{SELECT generate(array_fill('x'::text, ARRAY[200]), max_tokens => 50)}),
+like(sql_error($node->safe_psql('postgres', 'SELECT current_user'), q{SELECT generate(array_fill('x'::text, ARRAY[200]), max_tokens => 50)}),
 	qr/ERROR:  53400: \d+ requests (of the role )?wait for the model engine already.*HINT:  Try again later, or raise rag.max_queue/s, 'a full queue says so');
 is($node->safe_psql('postgres', q{SELECT length(generate('x', max_tokens => 3, temperature => 0)) > 0}), 't', 'and the next call works');
 
