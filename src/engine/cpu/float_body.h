@@ -226,26 +226,26 @@ float_pack(float *tile, int stride, const float *in, int columns, int rows)
 	}
 }
 
-static void
-float_expand_half(float *out, const uint16_t *in, size_t count, bool fetch)
+VEC_INLINE void
+expand_elements(float *out, const uint16_t *in, size_t count, const tensor_type type, bool fetch)
 {
 	for (size_t i = 0; i < count; i += 16)
 	{
+		const char *elements = (const char *) (in + i);
+
 		if (fetch)
-			__builtin_prefetch((const char *) (in + i) + PREFETCH_BYTES);
-		vec_store(out + i, vec_load_half(in + i));
+			__builtin_prefetch(elements + PREFETCH_BYTES);
+		vec_store(out + i, load_elements(elements, type));
 	}
 }
 
 static void
-float_expand_bfloat(float *out, const uint16_t *in, size_t count, bool fetch)
+float_expand(float *out, const uint16_t *in, size_t count, tensor_type type, bool fetch)
 {
-	for (size_t i = 0; i < count; i += 16)
-	{
-		if (fetch)
-			__builtin_prefetch((const char *) (in + i) + PREFETCH_BYTES);
-		vec_store(out + i, vec_load_bfloat(in + i));
-	}
+	if (type == TYPE_F16)
+		expand_elements(out, in, count, TYPE_F16, fetch);
+	else
+		expand_elements(out, in, count, TYPE_BF16, fetch);
 }
 
 VEC_INLINE vec

@@ -91,7 +91,7 @@ typedef struct multiply_args
 	size_t		row_stride;
 	size_t		column_stride;
 	const void *panel;			/* [columns][32] */
-	tensor_type type;			/* of its elements: TYPE_F32, or of FLOAT_FEW rows F16 or BF16 */
+	tensor_type type;			/* of its elements: TYPE_F32, or of up to FLOAT_FEW rows F16 or BF16 */
 	int			columns;
 	int			rows;			/* <= FLOAT_TILE */
 	bool		fresh;			/* the sums begin here, at 0 */
@@ -174,9 +174,9 @@ typedef struct float_kernels
 	simd_isa	isa;
 	/* rows of `in` (columns apart) to a tile; rows <= stride */
 	void		(*pack) (float *tile, int stride, const float *in, int columns, int rows);
-	/* count 16-bit floats (a multiple of 16) of a panel to f32; fetch: later ones are asked for */
-	void		(*expand_half) (float *out, const uint16_t *in, size_t count, bool fetch);
-	void		(*expand_bfloat) (float *out, const uint16_t *in, size_t count, bool fetch);
+	/* count floats of TYPE_F16 or TYPE_BF16 (a multiple of 16) of a panel to f32; fetch: later ones
+	 * are asked for */
+	void		(*expand) (float *out, const uint16_t *in, size_t count, tensor_type type, bool fetch);
 	void		(*multiply) (const multiply_args *args);
 	void		(*finish) (const finish_args *args);
 	void		(*norm) (const norm_args *args);
@@ -191,8 +191,7 @@ typedef struct float_kernels
 #define FLOAT_KERNELS(isa_) { \
 	.isa = (isa_), \
 	.pack = float_pack, \
-	.expand_half = float_expand_half, \
-	.expand_bfloat = float_expand_bfloat, \
+	.expand = float_expand, \
 	.multiply = float_multiply, \
 	.finish = float_finish, \
 	.norm = rows_norm, \

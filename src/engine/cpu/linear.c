@@ -36,7 +36,7 @@ typedef struct linear_job
 	int			quant_stride;	/* rows side by side in a tile */
 	int			group;			/* rows that meet a panel together */
 	int			panels;			/* of all parts */
-	bool		packs;
+	bool		packs;			/* the input for float parts: its rows would collide */
 	bool		fetches;		/* weights are asked for ahead */
 	bool		has_quantized;
 } linear_job;
@@ -113,19 +113,6 @@ ahead_of(const float *weights, int columns, int tile)
 	return weights + (size_t) columns * PANEL_OUTPUTS + (size_t) (tile - 1) * (size_t) columns * 4;
 }
 
-/* count 16-bit floats of a panel to f32 */
-static const float *
-expand(const linear_job *job, const weight_part *part, float *out, const uint16_t *in, size_t count)
-{
-	const float_kernels *kernels = job->d->kernels.real;
-
-	if (part->type == TYPE_F16)
-		kernels->expand_half(out, in, count, job->fetches);
-	else
-		kernels->expand_bfloat(out, in, count, job->fetches);
-	return out;
-}
-
 /* sums of rows [first, first + rows) and one panel of f32, f16 or bf16 */
 static void
 multiply_float(const linear_job *job, const weight_part *part, const uint8_t *panel, float *sums,
@@ -134,6 +121,7 @@ multiply_float(const linear_job *job, const weight_part *part, const uint8_t *pa
 	const float_kernels *kernels = job->d->kernels.real;
 	bool		is_f32 = part->type == TYPE_F32;
 	bool		expands = !is_f32 && rows > FLOAT_FEW;
+	float	   *expanded = sums + LINEAR_SUMS;
 	int			chunk = expands ? HALF_CHUNK : FLOAT_CHUNK;
 
 	for (int k = 0; k < job->columns; k += chunk)
@@ -143,8 +131,11 @@ multiply_float(const linear_job *job, const weight_part *part, const uint8_t *pa
 		const void *weights = panel + (size_t) k * PANEL_OUTPUTS * element;
 
 		if (expands)
-			weights = expand(job, part, sums + LINEAR_SUMS, weights,
-							 (size_t) columns * PANEL_OUTPUTS);
+		{
+			kernels->expand(expanded, weights, (size_t) columns * PANEL_OUTPUTS, part->type,
+							job->fetches);
+			weights = expanded;
+		}
 		for (int r = 0; r < rows; r += FLOAT_TILE)
 		{
 			int			count = least(rows - r, FLOAT_TILE);
