@@ -388,6 +388,11 @@ test_errors(backend_device *d, const char *isa)
 static void
 test_integers(backend_device *d, const char *isa)
 {
+	enum
+	{
+		FEW = 9					/* fit a tile */
+	};
+
 	static const tensor_type types[] = {TYPE_Q4_0, TYPE_Q5_0, TYPE_Q8_0};
 	backend_device *portable = device_open(&(backend_config) {.threads = 1}, SIMD_SCALAR, NULL);
 	bool		good = portable != NULL;
@@ -409,7 +414,9 @@ test_integers(backend_device *d, const char *isa)
 		w = upload(d, &c, &data);
 		good = w != NULL && run_linear(portable, &c, &data, w, 0, c.rows, expected) &&
 			run_linear(d, &c, &data, w, 0, c.rows, data.out) &&
-			memcmp(expected, data.out, sizeof(expected)) == 0;
+			memcmp(expected, data.out, sizeof(expected)) == 0 &&
+			run_linear(d, &c, &data, w, 0, FEW, data.out) &&
+			memcmp(expected, data.out, sizeof(float) * FEW * 64) == 0;
 		backend_cpu()->free_weight(d, w);
 		free_data(&c, &data);
 	}

@@ -49,6 +49,5 @@ stage_add_signed(stage s, bytes w, int32_t x)
 }
 
 #include "engine/cpu/integer_body.h"
-#include "engine/cpu/unpack_body.h"
 
 const integer_kernels integer_kernels_avx2 = INTEGER_KERNELS(SIMD_AVX2);

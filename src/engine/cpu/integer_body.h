@@ -25,15 +25,15 @@
 #include <math.h>
 #include <string.h>
 
-#include "engine/cpu/packed.h"
+#include "engine/cpu/unpack_body.h"
 
-/* How a type's blocks are multiplied; a constant at every call. */
+#define PANEL_VECS (PANEL_OUTPUTS / 16)
+
+/* How a type's blocks are multiplied. */
 typedef struct integer_shape
 {
 	int			burst;			/* groups whose products may be added in 16 bits */
 	int			zero_shift;		/* log2 of what was added to signed weights; 0: nothing */
-	bool		has_min;
-	bool		halves;			/* two scales to a block */
 	bool		is_signed;
 } integer_shape;
 
@@ -50,9 +50,9 @@ integer_shape_of(const tensor_type type)
 			return SIGNED_WEIGHTS ? (integer_shape) {.burst = 1, .is_signed = true} :
 				(integer_shape) {.burst = 8, .zero_shift = 7};
 		case TYPE_Q6_K:
-			return (integer_shape) {.burst = 2, .zero_shift = 5, .halves = true};
+			return (integer_shape) {.burst = 2, .zero_shift = 5};
 		default:				/* Q4_1, Q5_1, Q4_K, Q5_K: up to five bits, a scale and a minimum */
-			return (integer_shape) {.burst = 4, .has_min = true};
+			return (integer_shape) {.burst = 4};
 	}
 }
 
@@ -92,210 +92,287 @@ integer_quantize(quant_word *tile, int stride, int row, const float *in, int col
 	}
 }
 
-/* Groups [from, to) of one block, a multiple of the burst, for `rows` rows and INTEGER_VECS vectors
- * of outputs. */
-VEC_INLINE void
-dot_groups(dots d[INTEGER_ROWS][INTEGER_VECS], const quant_word *x, size_t stride,
-		   const uint8_t *q, int from, int to, const int rows, const integer_shape shape)
+/* A block of weights; is_packed and type are constants at every call. */
+typedef struct weight_block
 {
-#pragma GCC unroll 8
-	for (int first = from; first < to; first += shape.burst)
-	{
-		stage		t[INTEGER_ROWS][INTEGER_VECS];
+	tensor_type type;
+	bool		is_packed;
+	const uint8_t *packed;
+	const uint8_t *super;
+	const quant_block *unpacked;
+} weight_block;
 
-#pragma GCC unroll 8
-		for (int r = 0; r < rows; r++)
-		{
-#pragma GCC unroll 2
-			for (int v = 0; v < INTEGER_VECS; v++)
-				t[r][v] = stage_begin(d[r][v]);
-		}
-#pragma GCC unroll 8
-		for (int g = first; g < first + shape.burst; g++)
-		{
-			bytes		w[INTEGER_VECS];
+VEC_INLINE weight_block
+block_at(const void *weights, int b, const tensor_type type, const bool is_packed)
+{
+	const packed_layout layout = packed_layout_of(type);
 
-#pragma GCC unroll 2
-			for (int v = 0; v < INTEGER_VECS; v++)
-				w[v] = bytes_load(q + g * PANEL_OUTPUTS * 4 + v * 64);
-#pragma GCC unroll 8
-			for (int r = 0; r < rows; r++)
-			{
-				int32_t		four = x[(size_t) g * stride + (size_t) r].i;
-
-#pragma GCC unroll 2
-				for (int v = 0; v < INTEGER_VECS; v++)
-					t[r][v] = shape.is_signed ? stage_add_signed(t[r][v], w[v], four) :
-						stage_add(t[r][v], w[v], four);
-			}
-		}
-#pragma GCC unroll 8
-		for (int r = 0; r < rows; r++)
-		{
-#pragma GCC unroll 2
-			for (int v = 0; v < INTEGER_VECS; v++)
-				d[r][v] = stage_end(d[r][v], t[r][v]);
-		}
-	}
+	if (!is_packed)
+		return (weight_block) {.type = type,.unpacked = (const quant_block *) weights + b};
+	return (weight_block) {
+		.type = type,
+		.is_packed = true,
+		.packed = (const uint8_t *) weights + packed_block_offset(&layout, (size_t) b),
+		.super = (const uint8_t *) weights + packed_super_offset(&layout, (size_t) b),
+	};
 }
 
-/* sums += scale * dot products of groups [from, to), for the scale of that part of the block */
-VEC_INLINE void
-multiply_part(vec c[INTEGER_ROWS][INTEGER_VECS], const quant_word *x, size_t stride,
-			  const quant_block *b, int v0, int from, int to, const int rows,
-			  const integer_shape shape)
+VEC_INLINE bytes
+block_group(const weight_block b, int pair, int second, int v)
 {
-	dots		d[INTEGER_ROWS][INTEGER_VECS];
-	int			minus = !shape.halves ? QUANT_MINUS : from == 0 ? QUANT_MINUS_LOW :
-		QUANT_MINUS_HIGH;
-	int			part = shape.halves && from > 0;
+	if (!b.is_packed)
+		return bytes_load(&b.unpacked->q[group_of(pair, second, b.type)][v * 4]);
+	return unpack_group(b.packed, pair, second, v, b.type);
+}
 
+VEC_INLINE vec
+block_scale(const weight_block b, int part, int v)
+{
+	if (!b.is_packed)
+		return vec_load(b.unpacked->scale[part] + v);
+	return unpack_scale(b.super, b.packed, part, v, packed_layout_of(b.type));
+}
+
+VEC_INLINE vec
+block_min(const weight_block b, int v)
+{
+	if (!b.is_packed)
+		return vec_load(b.unpacked->min + v);
+	return unpack_min(b.super, b.packed, v, packed_layout_of(b.type));
+}
+
+/* Where the sums of a part of 16 columns, or of all 32, start: weights have been raised. */
+VEC_INLINE void
+dots_begin(dots d[INTEGER_ROWS][INTEGER_VECS], const quant_word *minus, const int rows,
+		   const integer_shape shape)
+{
 #pragma GCC unroll 8
 	for (int r = 0; r < rows; r++)
 	{
 		dots		start = dots_set(0);
 
 		if (shape.zero_shift > 0)
-			start = dots_shift_left(dots_set(x[(size_t) minus * stride + (size_t) r].i),
-									shape.zero_shift);
+			start = dots_shift_left(dots_set(minus[r].i), shape.zero_shift);
 #pragma GCC unroll 2
 		for (int v = 0; v < INTEGER_VECS; v++)
 			d[r][v] = start;
 	}
-	dot_groups(d, x, stride, &b->q[0][v0 * 4], from, to, rows, shape);
-#pragma GCC unroll 8
-	for (int r = 0; r < rows; r++)
-	{
-		vec			scale = vec_set(x[QUANT_SCALE * stride + (size_t) r].f);
-
-#pragma GCC unroll 2
-		for (int v = 0; v < INTEGER_VECS; v++)
-			c[r][v] = vec_fma(dots_to_vec(d[r][v]),
-							  vec_mul(vec_load(b->scale[part] + v0 + v * 16), scale), c[r][v]);
-	}
 }
 
-/* sums += min * sum of the inputs */
+/* d[0] += dot products of a block; d[1]: of its last 16 columns, where they have a scale of their own */
 VEC_INLINE void
-multiply_min(vec c[INTEGER_ROWS][INTEGER_VECS], const quant_word *sums, const quant_block *b,
-			 int v0, const int rows)
+dots_add(dots d[2][INTEGER_ROWS][INTEGER_VECS], const quant_word *x, size_t stride,
+		 const weight_block b, int v0, const int rows)
 {
+	const integer_shape shape = integer_shape_of(b.type);
+	const bool	halves = packed_layout_of(b.type).halves;
+	stage		t[2][INTEGER_ROWS][INTEGER_VECS];
+
 #pragma GCC unroll 8
-	for (int r = 0; r < rows; r++)
+	for (int i = 0; i < QUANT_GROUPS; i++)
 	{
-		vec			sum = vec_set(sums[r].f);
+		const int	pair = i / 2;
+		const int	second = i % 2;
+		const int	part = halves ? second : 0;
+		const int	nth = halves ? pair : i;	/* of the groups of that part */
+		const quant_word *four = x + (size_t) group_of(pair, second, b.type) * stride;
 
 #pragma GCC unroll 2
 		for (int v = 0; v < INTEGER_VECS; v++)
-			c[r][v] = vec_fma(vec_load(b->min + v0 + v * 16), sum, c[r][v]);
-	}
-}
-
-VEC_INLINE void
-multiply_blocks(float *sums, const quant_word *x, size_t stride, const quant_block *b, int blocks,
-				int v0, const int rows, const integer_shape shape)
-{
-	vec			c[INTEGER_ROWS][INTEGER_VECS];
-
-#pragma GCC unroll 8
-	for (int r = 0; r < rows; r++)
-	{
-#pragma GCC unroll 2
-		for (int v = 0; v < INTEGER_VECS; v++)
-			c[r][v] = vec_load(sums + r * PANEL_OUTPUTS + v0 + v * 16);
-	}
-	for (int i = 0; i < blocks; i++, b++, x += QUANT_WORDS * stride)
-	{
-		if (shape.halves)
 		{
-			multiply_part(c, x, stride, b, v0, 0, QUANT_GROUPS / 2, rows, shape);
-			multiply_part(c, x, stride, b, v0, QUANT_GROUPS / 2, QUANT_GROUPS, rows, shape);
-		}
-		else
-			multiply_part(c, x, stride, b, v0, 0, QUANT_GROUPS, rows, shape);
-		if (shape.has_min)
-			multiply_min(c, x + QUANT_SUM * stride, b, v0, rows);
-	}
+			bytes		w = block_group(b, pair, second, v0 + v * 16);
+
 #pragma GCC unroll 8
-	for (int r = 0; r < rows; r++)
-	{
-#pragma GCC unroll 2
-		for (int v = 0; v < INTEGER_VECS; v++)
-			vec_store(sums + r * PANEL_OUTPUTS + v0 + v * 16, c[r][v]);
+			for (int r = 0; r < rows; r++)
+			{
+				stage		s = nth % shape.burst == 0 ? stage_begin(d[part][r][v]) : t[part][r][v];
+
+				s = shape.is_signed ? stage_add_signed(s, w, four[r].i) :
+					stage_add(s, w, four[r].i);
+				if ((nth + 1) % shape.burst == 0)
+					d[part][r][v] = stage_end(d[part][r][v], s);
+				t[part][r][v] = s;
+			}
+		}
 	}
 }
 
-/* All rows of a tile, as evenly cut as INTEGER_ROWS allows. */
+/* c[r][at ...] += a block times the rows, for 16 * INTEGER_VECS outputs from v0 on */
 VEC_INLINE void
-multiply_shape(float *sums, const quant_word *tile, int stride, const quant_block *panel,
-			   int blocks, int rows, const integer_shape shape)
+multiply_block(vec c[INTEGER_ROWS][PANEL_VECS], int at, const quant_word *x, size_t stride,
+			   const weight_block b, int v0, const int rows)
+{
+	const packed_layout layout = packed_layout_of(b.type);
+	const int	parts = layout.halves ? 2 : 1;
+	dots		d[2][INTEGER_ROWS][INTEGER_VECS];
+
+	dots_begin(d[0], x + (layout.halves ? QUANT_MINUS_LOW : QUANT_MINUS) * stride, rows,
+			   integer_shape_of(b.type));
+	if (layout.halves)
+		dots_begin(d[1], x + QUANT_MINUS_HIGH * stride, rows, integer_shape_of(b.type));
+	dots_add(d, x, stride, b, v0, rows);
+#pragma GCC unroll 2
+	for (int v = 0; v < INTEGER_VECS; v++)
+	{
+#pragma GCC unroll 2
+		for (int part = 0; part < parts; part++)
+		{
+			vec			scale = block_scale(b, part, v0 + v * 16);
+
+#pragma GCC unroll 8
+			for (int r = 0; r < rows; r++)
+				c[r][at + v] = vec_fma(dots_to_vec(d[part][r][v]),
+									   vec_mul(scale, vec_set(x[QUANT_SCALE * stride + (size_t) r].f)),
+									   c[r][at + v]);
+		}
+		if (layout.min >= 0)
+		{
+			vec			min = block_min(b, v0 + v * 16);
+
+#pragma GCC unroll 8
+			for (int r = 0; r < rows; r++)
+				c[r][at + v] = vec_fma(min, vec_set(x[QUANT_SUM * stride + (size_t) r].f),
+									   c[r][at + v]);
+		}
+	}
+}
+
+/*
+ * Up to INTEGER_ROWS rows and some blocks. Packed ones are passed once, for all outputs: they may
+ * come from memory, which is read line by line and without a pause.
+ */
+VEC_INLINE void
+multiply_rows(float *sums, const quant_word *tile, size_t stride, const void *weights, int blocks,
+			  const int rows, bool fetch, const tensor_type type, const bool is_packed)
+{
+	const int	width = is_packed ? PANEL_VECS : INTEGER_VECS;
+
+	for (int v0 = 0; v0 < PANEL_VECS; v0 += width)
+	{
+		const quant_word *x = tile;
+		vec			c[INTEGER_ROWS][PANEL_VECS];
+
+#pragma GCC unroll 8
+		for (int r = 0; r < rows; r++)
+#pragma GCC unroll 2
+			for (int v = 0; v < width; v++)
+				c[r][v] = vec_load(sums + r * PANEL_OUTPUTS + (v0 + v) * 16);
+		for (int i = 0; i < blocks; i++, x += QUANT_WORDS * stride)
+		{
+			weight_block b = block_at(weights, i, type, is_packed);
+
+			if (is_packed && fetch)
+				unpack_prefetch(b.packed, packed_layout_of(type));
+#pragma GCC unroll 2
+			for (int v = 0; v < width; v += INTEGER_VECS)
+				multiply_block(c, v, x, stride, b, (v0 + v) * 16, rows);
+		}
+#pragma GCC unroll 8
+		for (int r = 0; r < rows; r++)
+#pragma GCC unroll 2
+			for (int v = 0; v < width; v++)
+				vec_store(sums + r * PANEL_OUTPUTS + (v0 + v) * 16, c[r][v]);
+	}
+}
+
+/* All rows of a tile, as evenly cut as INTEGER_ROWS allows; packed weights are unpacked for each cut. */
+VEC_INLINE void
+multiply_tile(float *sums, const quant_word *tile, int stride, const void *weights, int blocks,
+			  int rows, bool fetch, const tensor_type type, const bool is_packed)
 {
 	int			passes = (rows + INTEGER_ROWS - 1) / INTEGER_ROWS;
 
+	if (is_packed && rows == 1)
+	{
+		multiply_rows(sums, tile, 1, weights, blocks, 1, fetch, type, is_packed);
+		return;
+	}
 	for (int pass = 0, first = 0; pass < passes; pass++)
 	{
 		int			count = (rows - first + passes - pass - 1) / (passes - pass);
 
-		for (int v = 0; v < PANEL_OUTPUTS; v += 16 * INTEGER_VECS)
+		switch (count)
 		{
-			float	   *s = sums + first * PANEL_OUTPUTS;
-			const quant_word *x = tile + first;
-
-			switch (count)
-			{
 #define MULTIPLY_CASE(n) \
-				case n: \
-					if (n <= INTEGER_ROWS) \
-						multiply_blocks(s, x, (size_t) stride, panel, blocks, v, \
-										n <= INTEGER_ROWS ? n : 1, shape); \
-					break
-				MULTIPLY_CASE(1);
-				MULTIPLY_CASE(2);
-				MULTIPLY_CASE(3);
-				MULTIPLY_CASE(4);
-				MULTIPLY_CASE(5);
-				MULTIPLY_CASE(6);
+			case n: \
+				if (n <= INTEGER_ROWS) \
+					multiply_rows(sums + first * PANEL_OUTPUTS, tile + first, (size_t) stride, \
+								  weights, blocks, n <= INTEGER_ROWS ? n : 1, fetch && pass == 0, \
+								  type, is_packed); \
+				break
+			MULTIPLY_CASE(1);
+			MULTIPLY_CASE(2);
+			MULTIPLY_CASE(3);
+			MULTIPLY_CASE(4);
+			MULTIPLY_CASE(5);
+			MULTIPLY_CASE(6);
 #undef MULTIPLY_CASE
-			}
 		}
 		first += count;
 	}
 }
 
-static void
-multiply_q4_0(float *sums, const quant_word *tile, int stride, const quant_block *panel,
-			  int blocks, int rows)
-{
-	multiply_shape(sums, tile, stride, panel, blocks, rows, integer_shape_of(TYPE_Q4_0));
+#define OF_UNPACKED(name, type) \
+static void \
+multiply_##name(float *sums, const quant_word *tile, int stride, const quant_block *panel, \
+				int blocks, int rows) \
+{ \
+	multiply_tile(sums, tile, stride, panel, blocks, rows, false, type, false); \
 }
 
-static void
-multiply_q5_0(float *sums, const quant_word *tile, int stride, const quant_block *panel,
-			  int blocks, int rows)
-{
-	multiply_shape(sums, tile, stride, panel, blocks, rows, integer_shape_of(TYPE_Q5_0));
+OF_UNPACKED(q4_0, TYPE_Q4_0)
+OF_UNPACKED(q5_0, TYPE_Q5_0)
+OF_UNPACKED(q8_0, TYPE_Q8_0)
+OF_UNPACKED(q6_k, TYPE_Q6_K)
+OF_UNPACKED(with_min, TYPE_Q4_1)	/* and Q5_1, Q4_K, Q5_K */
+
+#undef OF_UNPACKED
+
+#define OF_PACKED(name, type) \
+static void \
+unpack_##name(quant_block *out, const uint8_t *panel, int first, int count, bool fetch) \
+{ \
+	unpack_blocks(out, panel, first, count, fetch, type); \
+} \
+static void \
+multiply_few_##name(float *sums, const quant_word *tile, const uint8_t *panel, int blocks, \
+					int rows, bool fetch) \
+{ \
+	multiply_tile(sums, tile, rows, panel, blocks, rows, fetch, type, true); \
 }
 
-/* Q4_1, Q5_1, Q4_K, Q5_K */
-static void
-multiply_with_min(float *sums, const quant_word *tile, int stride, const quant_block *panel,
-				  int blocks, int rows)
-{
-	multiply_shape(sums, tile, stride, panel, blocks, rows, integer_shape_of(TYPE_Q4_1));
-}
+OF_PACKED(q8_0, TYPE_Q8_0)
+OF_PACKED(q4_0, TYPE_Q4_0)
+OF_PACKED(q4_1, TYPE_Q4_1)
+OF_PACKED(q5_0, TYPE_Q5_0)
+OF_PACKED(q5_1, TYPE_Q5_1)
+OF_PACKED(q4_k, TYPE_Q4_K)
+OF_PACKED(q5_k, TYPE_Q5_K)
+OF_PACKED(q6_k, TYPE_Q6_K)
 
-static void
-multiply_q8_0(float *sums, const quant_word *tile, int stride, const quant_block *panel,
-			  int blocks, int rows)
-{
-	multiply_shape(sums, tile, stride, panel, blocks, rows, integer_shape_of(TYPE_Q8_0));
-}
+#undef OF_PACKED
 
-static void
-multiply_q6_k(float *sums, const quant_word *tile, int stride, const quant_block *panel,
-			  int blocks, int rows)
-{
-	multiply_shape(sums, tile, stride, panel, blocks, rows, integer_shape_of(TYPE_Q6_K));
+/* one table from the functions above */
+#define INTEGER_KERNELS(isa_) { \
+	.isa = (isa_), \
+	.quantize = integer_quantize, \
+	.unpack = { \
+		[TYPE_Q8_0] = unpack_q8_0, [TYPE_Q4_0] = unpack_q4_0, [TYPE_Q4_1] = unpack_q4_1, \
+		[TYPE_Q5_0] = unpack_q5_0, [TYPE_Q5_1] = unpack_q5_1, [TYPE_Q4_K] = unpack_q4_k, \
+		[TYPE_Q5_K] = unpack_q5_k, [TYPE_Q6_K] = unpack_q6_k, \
+	}, \
+	.multiply_few = { \
+		[TYPE_Q8_0] = multiply_few_q8_0, [TYPE_Q4_0] = multiply_few_q4_0, \
+		[TYPE_Q4_1] = multiply_few_q4_1, [TYPE_Q5_0] = multiply_few_q5_0, \
+		[TYPE_Q5_1] = multiply_few_q5_1, [TYPE_Q4_K] = multiply_few_q4_k, \
+		[TYPE_Q5_K] = multiply_few_q5_k, [TYPE_Q6_K] = multiply_few_q6_k, \
+	}, \
+	.multiply = { \
+		[TYPE_Q8_0] = multiply_q8_0, [TYPE_Q4_0] = multiply_q4_0, \
+		[TYPE_Q4_1] = multiply_with_min, [TYPE_Q5_0] = multiply_q5_0, \
+		[TYPE_Q5_1] = multiply_with_min, [TYPE_Q4_K] = multiply_with_min, \
+		[TYPE_Q5_K] = multiply_with_min, [TYPE_Q6_K] = multiply_q6_k, \
+	}, \
 }
 
 #endif							/* RAG_ENGINE_CPU_INTEGER_BODY_H */

@@ -75,9 +75,10 @@ typedef struct integer_kernels
 	/* blocks [first, first + count) of a packed panel; fetch: later ones are asked for */
 	void		(*unpack[TENSOR_TYPES]) (quant_block *out, const uint8_t *panel, int first,
 										 int count, bool fetch);
-	/* sums[32] += the product of a tile of one row and the first blocks of a packed panel */
-	void		(*multiply_row[TENSOR_TYPES]) (float *sums, const quant_word *row,
-											   const uint8_t *panel, int blocks, bool fetch);
+	/* sums[rows][32] += the product of all rows, no more than a tile, and all blocks of a packed panel */
+	void		(*multiply_few[TENSOR_TYPES]) (float *sums, const quant_word *tile,
+											   const uint8_t *panel, int blocks, int rows,
+											   bool fetch);
 	/* sums[rows][32] += the product of a tile and a panel over some blocks */
 	void		(*multiply[TENSOR_TYPES]) (float *sums, const quant_word *tile, int stride,
 										   const quant_block *panel, int blocks, int rows);

@@ -5,9 +5,9 @@
  * it is, unless its rows would drive each other out of the cache: then it is packed into tiles.
  * Threads take panels of 32 outputs. A panel meets all rows of a group chunk by chunk of
  * columns, so that the chunk, unpacked, stays in the cache while the rows pass by; the
- * running sums wait in the thread's scratch memory between chunks. One row takes the same
- * steps (unpacking is cheaper than reading the weight from memory), but for a block or a few at a
- * time, so that memory is never waited for in bursts.
+ * running sums wait in the thread's scratch memory between chunks. Rows of a single tile meet
+ * quantised weights as they are unpacked, a few rows at a time: nothing is written in between, and
+ * memory is not waited for in bursts.
  */
 #include <string.h>
 
@@ -170,10 +170,11 @@ multiply_quantized(const linear_job *job, const weight_part *part, const uint8_t
 	int			blocks = job->columns / QUANT_COLUMNS;
 
 	memset(sums, 0, sizeof(float) * PANEL_OUTPUTS * (size_t) rows);
-	if (job->rows == 1)
+	if (job->rows <= QUANT_TILE)
 	{
-		prefetch_out(job, out, 1);
-		kernels->multiply_row[part->type] (sums, job->d->quantized, panel, blocks, job->fetches);
+		prefetch_out(job, out, rows);
+		kernels->multiply_few[part->type] (sums, job->d->quantized, panel, blocks, rows,
+										   job->fetches);
 		return;
 	}
 	for (int b = 0; b < blocks; b += QUANT_CHUNK)

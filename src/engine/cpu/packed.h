@@ -35,6 +35,7 @@ typedef struct packed_layout
 	int			sub_scale;		/* offset of 32 bytes (64 in Q6_K), K types */
 	int			sub_min;		/* offset of 32 bytes, or -1 */
 	int			zero;			/* what is taken from the unsigned weight */
+	bool		halves;			/* 16 columns share a scale, not 32 */
 } packed_layout;
 
 static inline packed_layout
@@ -72,7 +73,8 @@ packed_layout_of(tensor_type type)
 		case TYPE_Q6_K:
 			return (packed_layout) {.block_bytes = N + 2 * B + 2 * P, .super_bytes = H,
 									.high_bits = 2, .high = N, .min = -1,
-									.sub_scale = N + 2 * B, .sub_min = -1, .zero = 32};
+									.sub_scale = N + 2 * B, .sub_min = -1, .zero = 32,
+									.halves = true};
 		default:
 			return (packed_layout) {0};
 	}
