@@ -27,8 +27,6 @@
 
 #include "engine/cpu/unpack_body.h"
 
-#define PANEL_VECS (PANEL_OUTPUTS / 16)
-
 /* How a type's blocks are multiplied. */
 typedef struct integer_shape
 {
@@ -98,38 +96,23 @@ typedef struct weight_block
 	tensor_type type;
 	bool		is_packed;
 	const uint8_t *packed;
-	const uint8_t *super;
+	const super_scales *super;	/* of a packed one */
 	const quant_block *unpacked;
 } weight_block;
-
-VEC_INLINE weight_block
-block_at(const void *weights, int b, const tensor_type type, const bool is_packed)
-{
-	const packed_layout layout = packed_layout_of(type);
-
-	if (!is_packed)
-		return (weight_block) {.type = type,.unpacked = (const quant_block *) weights + b};
-	return (weight_block) {
-		.type = type,
-		.is_packed = true,
-		.packed = (const uint8_t *) weights + packed_block_offset(&layout, (size_t) b),
-		.super = (const uint8_t *) weights + packed_super_offset(&layout, (size_t) b),
-	};
-}
 
 VEC_INLINE bytes
 block_group(const weight_block b, int pair, int second, int v)
 {
 	if (!b.is_packed)
-		return bytes_load(&b.unpacked->q[group_of(pair, second, b.type)][v * 4]);
-	return unpack_group(b.packed, pair, second, v, b.type);
+		return bytes_load(&b.unpacked->q[group_of(pair, second, b.type)][v * 64]);
+	return unpack_group(b.packed, pair, second, v * 16, b.type);
 }
 
 VEC_INLINE vec
 block_scale(const weight_block b, int part, int v)
 {
 	if (!b.is_packed)
-		return vec_load(b.unpacked->scale[part] + v);
+		return vec_load(b.unpacked->scale[part] + v * 16);
 	return unpack_scale(b.super, b.packed, part, v, packed_layout_of(b.type));
 }
 
@@ -137,7 +120,7 @@ VEC_INLINE vec
 block_min(const weight_block b, int v)
 {
 	if (!b.is_packed)
-		return vec_load(b.unpacked->min + v);
+		return vec_load(b.unpacked->min + v * 16);
 	return unpack_min(b.super, b.packed, v, packed_layout_of(b.type));
 }
 
@@ -180,7 +163,7 @@ dots_add(dots d[2][INTEGER_ROWS][INTEGER_VECS], const quant_word *x, size_t stri
 #pragma GCC unroll 2
 		for (int v = 0; v < INTEGER_VECS; v++)
 		{
-			bytes		w = block_group(b, pair, second, v0 + v * 16);
+			bytes		w = block_group(b, pair, second, v0 + v);
 
 #pragma GCC unroll 8
 			for (int r = 0; r < rows; r++)
@@ -197,7 +180,7 @@ dots_add(dots d[2][INTEGER_ROWS][INTEGER_VECS], const quant_word *x, size_t stri
 	}
 }
 
-/* c[r][at ...] += a block times the rows, for 16 * INTEGER_VECS outputs from v0 on */
+/* c[r][at ...] += a block times the rows, for INTEGER_VECS vectors of outputs from v0 on */
 VEC_INLINE void
 multiply_block(vec c[INTEGER_ROWS][PANEL_VECS], int at, const quant_word *x, size_t stride,
 			   const weight_block b, int v0, const int rows)
@@ -217,7 +200,7 @@ multiply_block(vec c[INTEGER_ROWS][PANEL_VECS], int at, const quant_word *x, siz
 #pragma GCC unroll 2
 		for (int part = 0; part < parts; part++)
 		{
-			vec			scale = block_scale(b, part, v0 + v * 16);
+			vec			scale = block_scale(b, part, v0 + v);
 
 #pragma GCC unroll 8
 			for (int r = 0; r < rows; r++)
@@ -227,7 +210,7 @@ multiply_block(vec c[INTEGER_ROWS][PANEL_VECS], int at, const quant_word *x, siz
 		}
 		if (layout.min >= 0)
 		{
-			vec			min = block_min(b, v0 + v * 16);
+			vec			min = block_min(b, v0 + v);
 
 #pragma GCC unroll 8
 			for (int r = 0; r < rows; r++)
@@ -245,7 +228,9 @@ VEC_INLINE void
 multiply_rows(float *sums, const quant_word *tile, size_t stride, const void *weights, int blocks,
 			  const int rows, bool fetch, const tensor_type type, const bool is_packed)
 {
+	const packed_layout layout = packed_layout_of(type);
 	const int	width = is_packed ? PANEL_VECS : INTEGER_VECS;
+	super_scales super = {0};
 
 	for (int v0 = 0; v0 < PANEL_VECS; v0 += width)
 	{
@@ -259,13 +244,23 @@ multiply_rows(float *sums, const quant_word *tile, size_t stride, const void *we
 				c[r][v] = vec_load(sums + r * PANEL_OUTPUTS + (v0 + v) * 16);
 		for (int i = 0; i < blocks; i++, x += QUANT_WORDS * stride)
 		{
-			weight_block b = block_at(weights, i, type, is_packed);
+			weight_block b = {.type = type,.is_packed = is_packed};
 
-			if (is_packed && fetch)
-				unpack_prefetch(b.packed, packed_layout_of(type));
+			if (is_packed)
+			{
+				b.packed = (const uint8_t *) weights + packed_block_offset(&layout, (size_t) i);
+				b.super = &super;
+				if (fetch)
+					unpack_prefetch(b.packed, layout);
+				if (layout.super_bytes > 0 && i % SUPER_BLOCKS == 0)
+					unpack_super(&super, (const uint8_t *) weights +
+								 packed_super_offset(&layout, (size_t) i), layout);
+			}
+			else
+				b.unpacked = (const quant_block *) weights + i;
 #pragma GCC unroll 2
 			for (int v = 0; v < width; v += INTEGER_VECS)
-				multiply_block(c, v, x, stride, b, (v0 + v) * 16, rows);
+				multiply_block(c, v, x, stride, b, v0 + v, rows);
 		}
 #pragma GCC unroll 8
 		for (int r = 0; r < rows; r++)

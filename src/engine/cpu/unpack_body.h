@@ -7,6 +7,8 @@
 
 #include "engine/cpu/packed.h"
 
+#define PANEL_VECS (PANEL_OUTPUTS / 16)
+
 /*
  * Weights are unpacked two groups of columns at a time, those that lie together in memory: the halves of
  * nibbles, or bytes one after another. type, second and pair are constants at every call.
@@ -40,31 +42,47 @@ unpack_group(const uint8_t *block, int pair, int second, int v, const tensor_typ
 	return bytes_or(w, bytes_and(high, bytes_set(layout.high_bits == 1 ? 0x10 : 0x30)));
 }
 
-/* Scales of the 16 outputs from v on; K types: a 16-bit one of the super-block times a small whole number
- * of the block. part: which 16 columns, where they have a scale of their own. */
-VEC_INLINE vec
-unpack_scale(const uint8_t *super, const uint8_t *block, int part, int v, const packed_layout layout)
+/* What the blocks of a super-block share: 16-bit scales, those of the minima negated. */
+typedef struct super_scales
 {
-	const uint8_t *sub = block + layout.sub_scale + part * PANEL_OUTPUTS + v;
-	vec			scale;
+	vec			scale[PANEL_VECS];
+	vec			min[PANEL_VECS];
+} super_scales;
+
+VEC_INLINE void
+unpack_super(super_scales *s, const uint8_t *super, const packed_layout layout)
+{
+#pragma GCC unroll 2
+	for (int v = 0; v < PANEL_VECS; v++)
+	{
+		s->scale[v] = vec_load_half((const uint16_t *) (super + layout.scale) + v * 16);
+		if (layout.sub_min >= 0)
+			s->min[v] = vec_sub(vec_zero(),
+								vec_load_half((const uint16_t *) (super + layout.min) + v * 16));
+	}
+}
+
+/* Scales of 16 outputs; K types: that of the super-block times a small whole number of the block.
+ * part: which 16 columns, where they have a scale of their own. */
+VEC_INLINE vec
+unpack_scale(const super_scales *super, const uint8_t *block, int part, int v,
+			 const packed_layout layout)
+{
+	const uint8_t *sub = block + layout.sub_scale + part * PANEL_OUTPUTS + v * 16;
 
 	if (layout.super_bytes == 0)
-		return vec_load_half((const uint16_t *) (block + layout.scale) + v);
-	scale = vec_load_half((const uint16_t *) (super + layout.scale) + v);
-	return vec_mul(scale, layout.sub_min >= 0 ? vec_load_byte(sub) :
+		return vec_load_half((const uint16_t *) (block + layout.scale) + v * 16);
+	return vec_mul(super->scale[v], layout.sub_min >= 0 ? vec_load_byte(sub) :
 				   vec_load_signed_byte((const int8_t *) sub));
 }
 
 /* Minima, of types that have them. */
 VEC_INLINE vec
-unpack_min(const uint8_t *super, const uint8_t *block, int v, const packed_layout layout)
+unpack_min(const super_scales *super, const uint8_t *block, int v, const packed_layout layout)
 {
-	vec			min;
-
 	if (layout.super_bytes == 0)
-		return vec_load_half((const uint16_t *) (block + layout.min) + v);
-	min = vec_load_half((const uint16_t *) (super + layout.min) + v);
-	return vec_sub(vec_zero(), vec_mul(min, vec_load_byte(block + layout.sub_min + v)));
+		return vec_load_half((const uint16_t *) (block + layout.min) + v * 16);
+	return vec_mul(super->min[v], vec_load_byte(block + layout.sub_min + v * 16));
 }
 
 /* Asks for what will be unpacked in a moment; beyond the last block that is of no effect. */
@@ -75,13 +93,11 @@ unpack_prefetch(const uint8_t *block, const packed_layout layout)
 		__builtin_prefetch(block + PREFETCH_BYTES + i);
 }
 
-/* Block b of a panel. */
 VEC_INLINE void
-unpack_block(quant_block *out, const uint8_t *panel, size_t b, const tensor_type type)
+unpack_block(quant_block *out, const uint8_t *block, const super_scales *super,
+			 const tensor_type type)
 {
 	const packed_layout layout = packed_layout_of(type);
-	const uint8_t *super = panel + packed_super_offset(&layout, b);
-	const uint8_t *block = panel + packed_block_offset(&layout, b);
 
 	/* lines of memory one after another, which is what hardware foresees */
 #pragma GCC unroll 4
@@ -98,27 +114,33 @@ unpack_block(quant_block *out, const uint8_t *panel, size_t b, const tensor_type
 		}
 	}
 #pragma GCC unroll 2
-	for (int v = 0; v < PANEL_OUTPUTS; v += 16)
+	for (int v = 0; v < PANEL_VECS; v++)
 	{
-		vec_store(out->scale[0] + v, unpack_scale(super, block, 0, v, layout));
+		vec_store(out->scale[0] + v * 16, unpack_scale(super, block, 0, v, layout));
 		if (layout.halves)
-			vec_store(out->scale[1] + v, unpack_scale(super, block, 1, v, layout));
+			vec_store(out->scale[1] + v * 16, unpack_scale(super, block, 1, v, layout));
 		if (layout.min >= 0)
-			vec_store(out->min + v, unpack_min(super, block, v, layout));
+			vec_store(out->min + v * 16, unpack_min(super, block, v, layout));
 	}
 }
 
+/* first is the beginning of a super-block, if there are any */
 VEC_INLINE void
 unpack_blocks(quant_block *out, const uint8_t *panel, int first, int count, bool fetch,
 			  const tensor_type type)
 {
 	const packed_layout layout = packed_layout_of(type);
+	super_scales super = {0};
 
 	for (int b = first; b < first + count; b++, out++)
 	{
+		const uint8_t *block = panel + packed_block_offset(&layout, (size_t) b);
+
 		if (fetch)
-			unpack_prefetch(panel + packed_block_offset(&layout, (size_t) b), layout);
-		unpack_block(out, panel, (size_t) b, type);
+			unpack_prefetch(block, layout);
+		if (layout.super_bytes > 0 && b % SUPER_BLOCKS == 0)
+			unpack_super(&super, panel + packed_super_offset(&layout, (size_t) b), layout);
+		unpack_block(out, block, &super, type);
 	}
 }
 
