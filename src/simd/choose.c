@@ -151,9 +151,9 @@ bool
 simd_is_intel(void)
 {
 	unsigned	eax,
-				ebx,
-				ecx,
-				edx;
+				ebx = 0,
+				ecx = 0,
+				edx = 0;
 
 	return __get_cpuid(0, &eax, &ebx, &ecx, &edx) && ebx == signature_INTEL_ebx &&
 		edx == signature_INTEL_edx && ecx == signature_INTEL_ecx;

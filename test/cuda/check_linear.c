@@ -252,6 +252,9 @@ test_refusals(backend_device *d, const char *order)
 	ok(emulated_begin(d, 2) && ops->linear(d, &args) == ENGINE_INTERNAL &&
 	   strstr(ops->message(d), "do not fit") != NULL && emulated_end(d),
 	   "%s: a buffer that is too small is refused", order);
+	ok(emulated_begin(d, 1) &&
+	   ops->linear(d, &(backend_linear) {.out = large,.in = large,.weight = w,.rows = 1}) == ENGINE_INTERNAL &&
+	   emulated_end(d), "%s: a buffer is not both input and output", order);
 	t.bytes = 3;
 	ok(ops->upload_weight(d, &part, 1, WEIGHT_LINEAR, emulated_kind, &error) == NULL &&
 	   error.code == ENGINE_CORRUPT, "%s: a tensor that is shorter than its shape", order);
