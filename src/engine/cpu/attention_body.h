@@ -129,7 +129,7 @@ weigh_values(const attention_state *s, float *out, int rows, const int *visible,
 		};
 
 		if (!apart)
-			multiply_tile(&all, rows, false);
+			multiply_tile(&all, rows, TYPE_F32, false);
 		for (int r = 0; apart && r < rows; r++)
 		{
 			product		one = all;
@@ -137,7 +137,7 @@ weigh_values(const attention_state *s, float *out, int rows, const int *visible,
 			one.sums += r * PANEL_OUTPUTS;
 			one.a += r * ATTENTION_KEYS;
 			one.columns = visible[r];
-			multiply_tile(&one, 1, false);
+			multiply_tile(&one, 1, TYPE_F32, false);
 		}
 	}
 }
@@ -175,7 +175,7 @@ attend_tile(const attention_state *s, const attention_args *args, int tile, int 
 			.columns = args->head_size,
 			.fresh = true,
 			.ahead = s->keys,
-		}, rows, false);
+		}, rows, TYPE_F32, false);
 	/* where all is seen the loops have a known end */
 	if (seen == ATTENTION_KEYS)
 		soften_tile(s, row, rows, visible, ATTENTION_KEYS, factors);

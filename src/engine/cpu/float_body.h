@@ -158,18 +158,16 @@ multiply_any(const product *whole, int rows, const int most, const tensor_type t
 	}
 }
 
-/* f32 */
+/* Rows of a tile; of 16-bit floats no more than few. */
 VEC_INLINE void
-multiply_tile(const product *p, int rows, const bool fetch)
+multiply_tile(const product *p, int rows, const tensor_type type, bool fetch)
 {
-	multiply_any(p, rows, FLOAT_TILE, TYPE_F32, fetch);
-}
+	const int	most = type == TYPE_F32 ? FLOAT_TILE : FLOAT_FEW;
 
-/* few rows and 16-bit floats */
-VEC_INLINE void
-multiply_halves(const product *p, int rows, const tensor_type type, const bool fetch)
-{
-	multiply_any(p, rows, FLOAT_FEW, type, fetch);
+	if (fetch)
+		multiply_any(p, rows, most, type, true);
+	else
+		multiply_any(p, rows, most, type, false);
 }
 
 static void
@@ -186,18 +184,12 @@ float_multiply(const multiply_args *args)
 		.ahead = args->ahead != NULL ? args->ahead : args->panel,
 	};
 
-	if (args->type == TYPE_F16 && args->fetch)
-		multiply_halves(&p, args->rows, TYPE_F16, true);
-	else if (args->type == TYPE_F16)
-		multiply_halves(&p, args->rows, TYPE_F16, false);
-	else if (args->type == TYPE_BF16 && args->fetch)
-		multiply_halves(&p, args->rows, TYPE_BF16, true);
+	if (args->type == TYPE_F16)
+		multiply_tile(&p, args->rows, TYPE_F16, args->fetch);
 	else if (args->type == TYPE_BF16)
-		multiply_halves(&p, args->rows, TYPE_BF16, false);
-	else if (args->fetch)
-		multiply_tile(&p, args->rows, true);
+		multiply_tile(&p, args->rows, TYPE_BF16, args->fetch);
 	else
-		multiply_tile(&p, args->rows, false);
+		multiply_tile(&p, args->rows, TYPE_F32, args->fetch);
 }
 
 static void

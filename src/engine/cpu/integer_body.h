@@ -105,7 +105,7 @@ block_group(const weight_block b, int pair, int second, int v)
 {
 	if (!b.is_packed)
 		return bytes_load(&b.unpacked->q[group_of(pair, second, b.type)][v * 64]);
-	return unpack_group(b.packed, pair, second, v * 16, b.type);
+	return unpack_group(b.packed, pair, second, v, b.type);
 }
 
 VEC_INLINE vec

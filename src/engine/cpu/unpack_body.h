@@ -19,7 +19,7 @@ group_of(int pair, int second, const tensor_type type)
 	return type == TYPE_Q8_0 ? 2 * pair + second : pair + second * QUANT_GROUPS / 2;
 }
 
-/* One of the two, for the 16 outputs from v on. 8-bit weights are raised by 128 unless they stay signed. */
+/* One of the two, for the outputs of vector v. 8-bit weights are raised by 128 unless they stay signed. */
 VEC_INLINE bytes
 unpack_group(const uint8_t *block, int pair, int second, int v, const tensor_type type)
 {
@@ -31,13 +31,13 @@ unpack_group(const uint8_t *block, int pair, int second, int v, const tensor_typ
 	bytes		high;
 
 	if (type == TYPE_Q8_0)
-		return bytes_xor(bytes_load(block + group * PANEL_OUTPUTS * 4 + v * 4),
+		return bytes_xor(bytes_load(block + group * PANEL_OUTPUTS * 4 + v * 64),
 						 bytes_set(SIGNED_WEIGHTS ? 0 : 0x80));
-	w = bytes_load(block + pair * PANEL_OUTPUTS * 4 + v * 4);
+	w = bytes_load(block + pair * PANEL_OUTPUTS * 4 + v * 64);
 	w = second ? bytes_high(w) : bytes_low(w);
 	if (layout.high_bits == 0)
 		return w;
-	high = bytes_load(block + layout.high + (layout.high_bits == 2 ? second * PACKED_BITS : 0) + v * 4);
+	high = bytes_load(block + layout.high + (layout.high_bits == 2 ? second * PACKED_BITS : 0) + v * 64);
 	high = bit < 4 ? bytes_shift_left(high, 4 - bit) : bytes_shift_right(high, bit - 4);
 	return bytes_or(w, bytes_and(high, bytes_set(layout.high_bits == 1 ? 0x10 : 0x30)));
 }
@@ -62,7 +62,7 @@ unpack_super(super_scales *s, const uint8_t *super, const packed_layout layout)
 	}
 }
 
-/* Scales of 16 outputs; K types: that of the super-block times a small whole number of the block.
+/* Scales of vector v; K types: that of the super-block times a small whole number of the block.
  * part: which 16 columns, where they have a scale of their own. */
 VEC_INLINE vec
 unpack_scale(const super_scales *super, const uint8_t *block, int part, int v,
@@ -104,13 +104,13 @@ unpack_block(quant_block *out, const uint8_t *block, const super_scales *super,
 	for (int pair = 0; pair < QUANT_GROUPS / 2; pair++)
 	{
 #pragma GCC unroll 2
-		for (int v = 0; v < PANEL_OUTPUTS; v += 16)
+		for (int v = 0; v < PANEL_VECS; v++)
 		{
 			bytes		first = unpack_group(block, pair, 0, v, type);
 			bytes		second = unpack_group(block, pair, 1, v, type);
 
-			bytes_store(&out->q[group_of(pair, 0, type)][v * 4], first);
-			bytes_store(&out->q[group_of(pair, 1, type)][v * 4], second);
+			bytes_store(&out->q[group_of(pair, 0, type)][v * 64], first);
+			bytes_store(&out->q[group_of(pair, 1, type)][v * 64], second);
 		}
 	}
 #pragma GCC unroll 2
