@@ -4,8 +4,8 @@
  * Databases of pgvector have ivfflat indexes, and so do their dumps and the migrations of
  * applications. Under this name the same graph is built: it needs no rows to be there
  * before, no number of lists, and is searched faster at the same recall. The option lists
- * and the ivfflat.* settings are checked as pgvector checks them and have no effect; m,
- * ef_construction and the hnsw.* settings do what they do for hnsw.
+ * and the ivfflat.* settings are checked as pgvector checks them and have no effect but its
+ * notice; m, ef_construction and the hnsw.* settings do what they do for hnsw.
  */
 #include "postgres.h"
 
@@ -50,6 +50,22 @@ ivfflatoptions(Datum options, bool validate)
 
 	return (bytea *) build_reloptions(options, validate, option_kind, sizeof(IvfflatOptions), table,
 									  lengthof(table));
+}
+
+/* Says what pgvector says of fewer rows than lists, for whoever compares what scripts print.
+ * A graph's recall does not suffer. */
+static IndexBuildResult *
+ivfflatbuild(Relation heap, Relation index, IndexInfo *info)
+{
+	const IvfflatOptions *options = (const IvfflatOptions *) index->rd_options;
+	IndexBuildResult *result = hnswbuild(heap, index, info);
+
+	if (result->index_tuples < (options == NULL ? DEFAULT_LISTS : options->lists))
+		ereport(NOTICE,
+				(errmsg("ivfflat index created with little data"),
+				 errdetail("This will cause low recall."),
+				 errhint("Drop the index until the table has more data.")));
+	return result;
 }
 
 static void
@@ -99,5 +115,6 @@ rag_ivfflat_handler(PG_FUNCTION_ARGS)
 	DefineOptions();
 	routine->amsupport = IVFFLAT_PROCS;
 	routine->amoptions = ivfflatoptions;
+	routine->ambuild = ivfflatbuild;
 	PG_RETURN_POINTER(routine);
 }

@@ -2,7 +2,7 @@
 SET enable_seqscan = off;
 CREATE TABLE t (id serial, v vector(3), h halfvec(3), b bit(8));
 
--- it needs no rows to learn from
+-- it needs no rows to learn from, but says what pgvector says where there are fewer than lists
 CREATE INDEX v_l2 ON t USING ivfflat (v) WITH (lists = 100);
 CREATE INDEX v_ip ON t USING ivfflat (v vector_ip_ops) WITH (lists = 1);
 CREATE INDEX v_cosine ON t USING ivfflat (v vector_cosine_ops);
@@ -50,6 +50,17 @@ SELECT indexrelid::regclass FROM pg_index i JOIN pg_class c ON c.oid = indexreli
 SELECT pg_get_indexdef('v_l2'::regclass), pg_get_indexdef('b_hamming'::regclass);
 SELECT opcname, amvalidate(o.oid) FROM pg_opclass o JOIN pg_am a ON a.oid = opcmethod WHERE amname = 'ivfflat' ORDER BY 1;
 SELECT progress FROM (SELECT pg_indexam_progress_phasename(oid, 2) AS progress FROM pg_am WHERE amname = 'ivfflat') s;
+
+-- a row that is not indexed is none
+BEGIN;
+CREATE TABLE few (v vector(3));
+INSERT INTO few VALUES ('[1,2,3]'), ('[0,0,0]'), (NULL), ('[1,2,3]');
+CREATE INDEX three_l2 ON few USING ivfflat (v vector_l2_ops) WITH (lists = 3);
+CREATE INDEX four_l2 ON few USING ivfflat (v vector_l2_ops) WITH (lists = 4);
+CREATE INDEX three_cosine ON few USING ivfflat (v vector_cosine_ops) WITH (lists = 3);
+DROP INDEX four_l2, three_cosine;
+TRUNCATE few;
+ROLLBACK;
 
 -- options and settings have pgvector's limits
 CREATE INDEX ON t USING ivfflat (v) WITH (lists = 0);
