@@ -117,6 +117,50 @@ HnswBeamAdd(HnswBeam *beam, HnswCandidate found)
 	}
 }
 
+/* Puts what is too far where that goes, and the others to the front; their number. Which are
+ * too far no processor foresees: so no branch depends on it. */
+static int
+SortOut(HnswBeam *beam, HnswCandidate *found, int n)
+{
+	bool		full = HnswBeamIsFull(beam);
+	float		limit = HnswBeamLimit(beam);
+	HnswCandidate nowhere;
+	HnswCandidate *beyond = &nowhere;
+	int			step = 0;
+	int			near = 0;
+
+	if (beam->beyond != NULL)
+	{
+		HnswQueueReserve(beam->beyond, n);
+		beyond = beam->beyond->items + beam->beyond->count;
+		step = 1;
+	}
+	for (int i = 0; i < n; i++)
+	{
+		HnswCandidate candidate = found[i];
+		bool		there = candidate.state != HNSW_GONE;
+		bool		far = full & (candidate.distance >= limit);
+
+		candidate.opened = false;
+		*beyond = candidate;
+		beyond += step & there & far;
+		found[near] = candidate;
+		near += there & !far;
+	}
+	if (beam->beyond != NULL)
+		beam->beyond->count = (int) (beyond - beam->beyond->items);
+	return near;
+}
+
+void
+HnswBeamTake(HnswBeam *beam, HnswCandidate *found, int n)
+{
+	int			near = n > 0 ? SortOut(beam, found, n) : 0;
+
+	for (int i = 0; i < near; i++)
+		HnswBeamAdd(beam, found[i]);
+}
+
 bool
 HnswBeamOpen(HnswBeam *beam, HnswNode *node)
 {

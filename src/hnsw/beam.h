@@ -30,6 +30,9 @@ extern void HnswBeamInit(HnswBeam *beam, MemoryContext context);
 extern void HnswBeamStart(HnswBeam *beam, int width, bool live_only, HnswQueue *beyond);
 /* Takes a node that was found into it, if it is near enough. */
 extern void HnswBeamAdd(HnswBeam *beam, HnswCandidate found);
+/* The same of nodes that were found just now, and are not opened; leaves nothing in the list that
+ * is of use. */
+extern void HnswBeamTake(HnswBeam *beam, HnswCandidate *found, int n);
 /* The nearest node that is not opened yet, which it is from now on; false when there is none. */
 extern bool HnswBeamOpen(HnswBeam *beam, HnswNode *node);
 /* Those that would be opened next, at most n; their number. */
@@ -48,13 +51,6 @@ static inline float
 HnswBeamLimit(const HnswBeam *beam)
 {
 	return HnswBeamIsFull(beam) ? beam->items[beam->count - 1].distance : INFINITY;
-}
-
-/* Most of what is found is too far; is such a node of no use at all? */
-static inline bool
-HnswBeamRejects(const HnswBeam *beam, float distance)
-{
-	return distance >= HnswBeamLimit(beam) && HnswBeamIsFull(beam) && beam->beyond == NULL;
 }
 
 #endif							/* RAG_HNSW_BEAM_H */

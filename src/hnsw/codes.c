@@ -114,7 +114,6 @@ FormCode(const HnswSupport *support, Datum plain, HnswForm *form)
 	code_head  *head = palloc(HnswCodeSize(dimensions));
 	uint8_t    *code = (uint8_t *) (head + 1);
 	bool		certain;
-	uint64		hash;
 
 	if (!FloatsOf(support, plain, x, &certain))
 		return false;
@@ -122,9 +121,6 @@ FormCode(const HnswSupport *support, Datum plain, HnswForm *form)
 	code_encode(form->query, head, code, code + dimensions);
 	if (!certain)
 		head->error = INFINITY;
-	hash = hash_bytes_extended((const unsigned char *) DatumGetPointer(plain),
-							   VARSIZE_ANY(DatumGetPointer(plain)), 0);
-	memcpy(code + 2 * dimensions, &hash, sizeof(hash));
 	form->value = head;
 	form->size = HnswCodeSize(dimensions);
 	pfree(x);
@@ -159,7 +155,16 @@ HnswFormValue(const HnswSupport *support, Datum value, HnswForm *form)
 
 	if (support->type->check_indexed != NULL)
 		support->type->check_indexed(plain);
-	return HnswFormQuery(support, plain, form);
+	if (!HnswFormQuery(support, plain, form))
+		return false;
+	if (support->codes != NULL)
+	{
+		uint64		hash = hash_bytes_extended((const unsigned char *) DatumGetPointer(plain),
+											   VARSIZE_ANY(DatumGetPointer(plain)), 0);
+
+		memcpy((char *) unconstify(void *, form->value) + form->size - sizeof(hash), &hash, sizeof(hash));
+	}
+	return true;
 }
 
 HnswForm

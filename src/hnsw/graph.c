@@ -64,13 +64,7 @@ Open(HnswSearch *search, HnswNode node, int level)
 	}
 	store->methods->distances(store, search->query, found, fresh, HnswBeamLimit(&search->beam));
 	search->evaluated += fresh;
-	for (int i = 0; i < fresh; i++)
-	{
-		if (found[i].state == HNSW_GONE || HnswBeamRejects(&search->beam, found[i].distance))
-			continue;
-		found[i].opened = false;
-		HnswBeamAdd(&search->beam, found[i]);
-	}
+	HnswBeamTake(&search->beam, found, fresh);
 }
 
 /* Opens the nearest nodes until none is left that is nearer than the results. */

@@ -136,7 +136,7 @@ extern Size HnswFineSize(const HnswSupport *support);
 /* The codes of an index, or NULL. */
 extern const code_space *HnswCodesFor(const HnswSupport *support, code_metric *metric);
 
-/* A value to store, or to search for; false: it is not indexed, and at no distance. */
+/* A value to store, or only to search for; false: it is not indexed, and at no distance. */
 extern bool HnswFormValue(const HnswSupport *support, Datum value, HnswForm *form);
 extern bool HnswFormQuery(const HnswSupport *support, Datum value, HnswForm *form);
 /* The same of a stored value, which has to stay. It cannot be refined by, or stored. */

@@ -80,6 +80,29 @@ PrefetchNode(const PageStore *store, HnswNode node)
 	__builtin_prefetch((const char *) &tuple->stamp + CACHE_LINE);
 }
 
+/*
+ * Asks for what is going to be read of codes, behind the stamps, before the first stamp is waited for.
+ * Some of it is asked for again by who reads it: processors drop what they are asked for beyond
+ * what can be on its way at a time.
+ */
+static void
+PrefetchCodes(const PageStore *store, const code_query *query, const HnswCandidate *candidates, int n,
+			  float limit)
+{
+	Size		bytes = HNSW_NODE_HEAD + code_estimate_bytes(query, limit);
+
+	for (int i = 0; i < n; i++)
+	{
+		const char *tuple = (const char *) AddressOf(store, candidates[i].node);
+
+		if (tuple == NULL)
+			continue;
+		for (Size at = offsetof(HnswNodeTuple, stamp) + 2 * CACHE_LINE; at < bytes; at += CACHE_LINE)
+			__builtin_prefetch(tuple + at, 0, 2);
+		__builtin_prefetch(tuple + bytes - 1, 0, 2);
+	}
+}
+
 /* Compares codes where they lie, since whatever bytes are there make some distance. Sets the
  * state of those that it measures. */
 static void
@@ -93,6 +116,7 @@ EstimateStamped(const PageStore *store, const HnswForm *query, HnswCandidate *ca
 	int			which[HNSW_MAX_LINKS];
 	int			count = 0;
 
+	PrefetchCodes(store, query->query, candidates, n, limit);
 	for (int i = 0; i < n; i++)
 	{
 		const HnswNodeTuple *tuple = StampedNode(store, candidates[i].node);

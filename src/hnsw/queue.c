@@ -19,18 +19,25 @@ HnswQueueInit(HnswQueue *queue, MemoryContext context)
 }
 
 void
+HnswQueueReserve(HnswQueue *queue, int n)
+{
+	int			room = Max(queue->room, QUEUE_FIRST_ROOM / 2);
+
+	if (queue->count + n <= queue->room)
+		return;
+	while (room < queue->count + n)
+		room *= 2;
+	if (queue->items == NULL)
+		queue->items = MemoryContextAllocHuge(queue->context, room * sizeof(HnswCandidate));
+	else
+		queue->items = repalloc_huge(queue->items, room * sizeof(HnswCandidate));
+	queue->room = room;
+}
+
+void
 HnswQueueAppend(HnswQueue *queue, HnswCandidate candidate)
 {
-	if (queue->count == queue->room)
-	{
-		int			room = queue->room == 0 ? QUEUE_FIRST_ROOM : queue->room * 2;
-
-		if (queue->items == NULL)
-			queue->items = MemoryContextAlloc(queue->context, room * sizeof(HnswCandidate));
-		else
-			queue->items = repalloc_huge(queue->items, room * sizeof(HnswCandidate));
-		queue->room = room;
-	}
+	HnswQueueReserve(queue, 1);
 	queue->items[queue->count++] = candidate;
 }
 

@@ -57,6 +57,8 @@ typedef struct HnswQueue
 extern void HnswQueueInit(HnswQueue *queue, MemoryContext context);
 extern void HnswQueuePush(HnswQueue *queue, HnswCandidate candidate);
 extern HnswCandidate HnswQueuePop(HnswQueue *queue);
+/* Makes room for so many more. */
+extern void HnswQueueReserve(HnswQueue *queue, int n);
 /* Adds without order: to a list, or until HnswQueueOrder. */
 extern void HnswQueueAppend(HnswQueue *queue, HnswCandidate candidate);
 extern void HnswQueueOrder(HnswQueue *queue);

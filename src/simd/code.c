@@ -385,6 +385,18 @@ code_estimate(const code_query *query, const code_head *head, const uint8_t *cod
 	return estimate(space, &query->head, head, dot);
 }
 
+static inline size_t
+first_part(const code_query *query, float limit)
+{
+	return limit < INFINITY ? query->first : query->space->dimensions;
+}
+
+size_t
+code_estimate_bytes(const code_query *query, float limit)
+{
+	return sizeof(code_head) + first_part(query, limit);
+}
+
 /*
  * In two rounds: what the first part of the codes leaves open is then asked for. Where that is
  * certain to be all, it is asked for at once.
@@ -395,7 +407,7 @@ estimate_some(const code_query *query, size_t n, const code_head *const *heads, 
 {
 	const code_space *space = query->space;
 	size_t		dimensions = space->dimensions;
-	size_t		first = limit < INFINITY ? query->first : dimensions;
+	size_t		first = first_part(query, limit);
 	int32_t		first_sum = first < dimensions ? query->first_sum : query->steps_sum;
 	const uint8_t *codes[AT_ONCE];
 	size_t		open[AT_ONCE];

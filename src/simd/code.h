@@ -86,6 +86,8 @@ extern float code_estimate(const code_query *query, const code_head *head, const
  */
 extern void code_estimate_many(const code_query *query, size_t n, const code_head *const *heads,
 							   float limit, float *distances, bool *rough);
+/* How many bytes it reads of every one: the head and a code, or the first part of that. */
+extern size_t code_estimate_bytes(const code_query *query, float limit);
 extern float code_between(const code_space *space, const code_head *a_head, const uint8_t *a_code,
 						  const code_head *b_head, const uint8_t *b_code);
 

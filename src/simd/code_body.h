@@ -19,6 +19,9 @@ typedef double eight __attribute__((vector_size(64)));
 typedef int64_t eight_masks __attribute__((vector_size(64)));
 typedef int32_t eight_ints __attribute__((vector_size(32)));
 typedef uint8_t eight_bytes __attribute__((vector_size(8)));
+typedef uint8_t sixteen_bytes __attribute__((vector_size(16)));
+typedef uint64_t two_words __attribute__((vector_size(16)));
+typedef uint16_t eight_halves __attribute__((vector_size(16)));
 typedef int8_t eight_signs __attribute__((vector_size(8)));
 
 #define BODY_INLINE static inline __attribute__((always_inline))
@@ -26,7 +29,7 @@ typedef int8_t eight_signs __attribute__((vector_size(8)));
 #define doubles_of(v) __builtin_convertvector(v, eight)
 
 /* Data is ahead of the dot products by about this many bytes. */
-#define BYTES_AHEAD ((size_t) 2048)
+#define BYTES_AHEAD ((size_t) 12288)
 #define CACHE_LINE ((size_t) 64)
 
 static int32_t code_dot(const uint8_t *code, const int8_t *steps, size_t n, int32_t steps_sum);
@@ -206,12 +209,20 @@ code_measure(const double *x, size_t n, code_extent *extent)
 BODY_INLINE eight
 join_eight(const uint8_t *code, const uint8_t *fine)
 {
-	eight_bytes high;
-	eight_bytes low;
+	uint64_t	words[2];
+	sixteen_bytes high;
+	sixteen_bytes low;
 
-	memcpy(&high, code, sizeof(high));
-	memcpy(&low, fine, sizeof(low));
-	return doubles_of(ints_of(high) * 256 + ints_of(low) - CODE_MIDDLE * 257);
+	memcpy(&words[0], code, LANES);
+	memcpy(&words[1], fine, LANES);
+	high = (sixteen_bytes) (two_words) {words[0]};
+	low = (sixteen_bytes) (two_words) {words[1]};
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	high = __builtin_shufflevector(low, high, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+#else
+	high = __builtin_shufflevector(high, low, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+#endif
+	return doubles_of(ints_of((eight_halves) high) - CODE_MIDDLE * 257);
 }
 
 static void
