@@ -17,8 +17,10 @@
 #endif
 
 #include "access/genam.h"
+#include "access/heapam.h"
 #include "access/relscan.h"
 #include "access/stratnum.h"
+#include "access/tableam.h"
 #include "access/transam.h"
 #include "commands/explain.h"
 #include "commands/vacuum.h"
@@ -264,6 +266,16 @@ RagReadRecentBuffer(Relation relation, BlockNumber block, Buffer buffer)
 #else
 	return false;
 #endif
+}
+
+/* The buffer that the last row of an index scan was read from, which the scan has pinned; or
+ * InvalidBuffer, also where a table keeps its rows in a way of its own. */
+static inline Buffer
+RagFetchedBuffer(IndexScanDesc scan)
+{
+	if (scan->xs_heapfetch == NULL || scan->heapRelation->rd_tableam != GetHeapamTableAmRoutine())
+		return InvalidBuffer;
+	return ((IndexFetchHeapData *) scan->xs_heapfetch)->xs_cbuf;
 }
 
 /* Counts a use of a buffer, as pinning one does that is not pinned by this backend; not if its

@@ -143,10 +143,41 @@ HnswPageStoreExpectRefine(HnswStore *base, const HnswCandidate *found, int n)
 }
 
 void
-HnswPageStoreExpectRows(HnswStore *base, Relation heap, const ItemPointerData *rows, int n)
+HnswPageStoreSawRow(IndexScanDesc scan)
+{
+	Buffer		buffer = RagFetchedBuffer(scan);
+	HnswPeek	peek;
+
+	if (!BufferIsValid(buffer))
+		return;
+	HnswPeekInit(&peek, scan->heapRelation);
+	HnswPeekRemember(&peek, BufferGetBlockNumber(buffer), buffer);
+}
+
+/* Where the memo guesses a row of the table, whose line pointer has been asked for. */
+static const char *
+GuessRow(const HnswPeek *peek, ItemPointer row)
+{
+	Page		page = BufferGetPage(*HnswPeekPlace(peek, ItemPointerGetBlockNumber(row)) + 1);
+	OffsetNumber offset = Min(ItemPointerGetOffsetNumber(row), MaxHeapTuplesPerPage);
+	ItemIdData	item = *(volatile const ItemIdData *) PageGetItemId(page, offset);
+
+	return (const char *) page + ItemIdGetOffset(&item) % BLCKSZ;
+}
+
+void
+HnswPageStoreExpectRows(HnswStore *base, Relation heap, ItemPointer rows, int n)
 {
 	PageStore  *store = (PageStore *) base;
+	HnswPeek	peek;
 
 	for (int i = 0; i < n && store->ahead > 0 && store->prefetch; i++)
 		PrefetchBuffer(heap, MAIN_FORKNUM, ItemPointerGetBlockNumber(&rows[i]));
+	HnswPeekInit(&peek, heap);
+	if (peek.memo == NULL)
+		return;
+	for (int i = 0; i < n; i++)
+		HnswLookPrefetch(&peek, ItemPointerGetBlockNumber(&rows[i]), ItemPointerGetOffsetNumber(&rows[i]));
+	for (int i = 0; i < n; i++)
+		__builtin_prefetch(GuessRow(&peek, &rows[i]));
 }

@@ -358,8 +358,10 @@ extern bool HnswPageStoreRefine(HnswStore *store, HnswNode node, const HnswForm 
 /* These nodes are going to be refined: asks for the memory of so many. */
 #define HNSW_REFINE_AHEAD 12
 extern void HnswPageStoreExpectRefine(HnswStore *store, const HnswCandidate *found, int n);
-/* These rows are going to be returned: asks for their pages of the table, if those of the index
- * came from a disk. */
-extern void HnswPageStoreExpectRows(HnswStore *store, Relation heap, const ItemPointerData *rows, int n);
+/* The row that the scan returned last has been fetched: remembers where its page of the table is. */
+extern void HnswPageStoreSawRow(IndexScanDesc scan);
+/* These rows are going to be returned: asks for the memory of what is remembered, and for pages of
+ * the table from a disk, if those of the index came from there. */
+extern void HnswPageStoreExpectRows(HnswStore *store, Relation heap, ItemPointer rows, int n);
 
 #endif							/* RAG_HNSW_PAGES_H */

@@ -198,6 +198,8 @@ hnswgettuple(IndexScanDesc scan, ScanDirection direction)
 	Assert(ScanDirectionIsForward(direction));
 	if (!state->started)
 		Start(scan);
+	else
+		HnswPageStoreSawRow(scan);
 	found = state->next_row < state->node.row_count;
 	if (!found)
 	{
