@@ -1,6 +1,7 @@
 /*
- * code_body.h: what the codes need beside the dot product of bytes, written once over a
- * vector of eight doubles, which the compiler makes of the registers it has.
+ * code_body.h: what the codes need beside the dot product of bytes, written once over
+ * vectors of doubles: of as many as a register holds, or of eight, which the compiler makes of
+ * the registers it has.
  *
  * The order of summation is the same for all instruction sets, and no product is added in
  * the expression that makes it, so that none is fused: all sets give the same bits.
@@ -15,6 +16,16 @@
 
 #define LANES ((size_t) 8)
 
+/* GCC keeps vectors that are wider than a register in memory, which takes several times as long. */
+#ifdef __AVX512F__
+#define WIDTH 8
+#else
+#define WIDTH 4
+#endif
+
+typedef double wide __attribute__((vector_size(WIDTH * sizeof(double))));
+typedef int64_t wide_masks __attribute__((vector_size(WIDTH * sizeof(int64_t))));
+typedef double four __attribute__((vector_size(32)));
 typedef double eight __attribute__((vector_size(64)));
 typedef int64_t eight_masks __attribute__((vector_size(64)));
 typedef int32_t eight_ints __attribute__((vector_size(32)));
@@ -22,7 +33,6 @@ typedef uint8_t eight_bytes __attribute__((vector_size(8)));
 typedef uint8_t sixteen_bytes __attribute__((vector_size(16)));
 typedef uint64_t two_words __attribute__((vector_size(16)));
 typedef uint16_t eight_halves __attribute__((vector_size(16)));
-typedef int8_t eight_signs __attribute__((vector_size(8)));
 
 #define BODY_INLINE static inline __attribute__((always_inline))
 #define ints_of(v) __builtin_convertvector(v, eight_ints)
@@ -70,15 +80,13 @@ load_eight(const double *p)
 	return v;
 }
 
-BODY_INLINE void
-store_eight(double *p, eight v)
-{
-	memcpy(p, &v, sizeof(v));
-}
-
+/* Of eight lanes. */
 BODY_INLINE double
-sum_eight(eight v)
+sum_eight(const void *lanes)
 {
+	double		v[LANES];
+
+	memcpy(v, lanes, sizeof(v));
 	return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
 }
 
@@ -89,17 +97,54 @@ choose_eight(eight_masks mask, eight a, eight b)
 	return (eight) (((eight_masks) a & mask) | ((eight_masks) b & ~mask));
 }
 
-/* The three lowest levels of the transform, within a vector. */
-BODY_INLINE eight
-hadamard_eight(eight v)
+BODY_INLINE wide
+load_wide(const double *p)
 {
-	const eight first = {1, -1, 1, -1, 1, -1, 1, -1};
-	const eight second = {1, 1, -1, -1, 1, 1, -1, -1};
-	const eight third = {1, 1, 1, 1, -1, -1, -1, -1};
+	wide		v;
 
-	v = v * first + __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6);
-	v = v * second + __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5);
-	return v * third + __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3);
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+BODY_INLINE void
+store_wide(double *p, wide v)
+{
+	memcpy(p, &v, sizeof(v));
+}
+
+/* The two lowest levels of the transform, within a vector. */
+BODY_INLINE four
+hadamard_four(four v)
+{
+	const four	first = {1, -1, 1, -1};
+	const four	second = {1, 1, -1, -1};
+
+	v = v * first + __builtin_shufflevector(v, v, 1, 0, 3, 2);
+	return v * second + __builtin_shufflevector(v, v, 2, 3, 0, 1);
+}
+
+/* Of four values. */
+BODY_INLINE four
+with_signs(const double *x, const int8_t *signs, double factor)
+{
+	four		v;
+	four		sign = {signs[0], signs[1], signs[2], signs[3]};
+
+	memcpy(&v, x, sizeof(v));
+	return v * factor * sign;
+}
+
+/* The three lowest levels of eight values. */
+BODY_INLINE void
+hadamard_eight(double *x, const int8_t *signs, double factor)
+{
+	four		a = hadamard_four(with_signs(x, signs, factor));
+	four		b = hadamard_four(with_signs(x + 4, signs + 4, factor));
+	four		sum = a + b;
+	four		difference = a - b;
+
+	memcpy(x, &sum, sizeof(sum));
+	memcpy(x + 4, &difference, sizeof(difference));
 }
 
 /* Two levels at a time, of distances h and 2 h. */
@@ -108,21 +153,21 @@ hadamard_two_levels(double *x, size_t n, size_t h)
 {
 	for (size_t block = 0; block < n; block += 4 * h)
 	{
-		for (size_t i = block; i < block + h; i += LANES)
+		for (size_t i = block; i < block + h; i += WIDTH)
 		{
-			eight		a = load_eight(x + i);
-			eight		b = load_eight(x + i + h);
-			eight		c = load_eight(x + i + 2 * h);
-			eight		d = load_eight(x + i + 3 * h);
-			eight		ab = a + b;
-			eight		cd = c + d;
+			wide		a = load_wide(x + i);
+			wide		b = load_wide(x + i + h);
+			wide		c = load_wide(x + i + 2 * h);
+			wide		d = load_wide(x + i + 3 * h);
+			wide		ab = a + b;
+			wide		cd = c + d;
 
 			a -= b;
 			c -= d;
-			store_eight(x + i, ab + cd);
-			store_eight(x + i + h, a + c);
-			store_eight(x + i + 2 * h, ab - cd);
-			store_eight(x + i + 3 * h, a - c);
+			store_wide(x + i, ab + cd);
+			store_wide(x + i + h, a + c);
+			store_wide(x + i + 2 * h, ab - cd);
+			store_wide(x + i + 3 * h, a - c);
 		}
 	}
 }
@@ -157,56 +202,49 @@ code_hadamard(double *x, const int8_t *signs, size_t n, double factor)
 		return;
 	}
 	for (size_t i = 0; i < n; i += LANES)
-	{
-		eight_signs sign;
-		eight		v;
-
-		memcpy(&sign, signs + i, sizeof(sign));
-		v = load_eight(x + i) * factor * doubles_of(ints_of(sign));
-		store_eight(x + i, hadamard_eight(v));
-	}
+		hadamard_eight(x + i, signs + i, factor);
 	for (h = LANES; 4 * h <= n; h *= 4)
 		hadamard_two_levels(x, n, h);
-	for (size_t i = 0; h < n && i < h; i += LANES)
+	for (size_t i = 0; h < n && i < h; i += WIDTH)
 	{
-		eight		a = load_eight(x + i);
-		eight		b = load_eight(x + i + h);
+		wide		a = load_wide(x + i);
+		wide		b = load_wide(x + i + h);
 
-		store_eight(x + i, a + b);
-		store_eight(x + i + h, a - b);
+		store_wide(x + i, a + b);
+		store_wide(x + i + h, a - b);
 	}
 }
 
 static void
 code_measure(const double *x, size_t n, code_extent *extent)
 {
-	eight_masks most = {0};
-	eight		sum = {0};
+	wide_masks	most = {0};
+	wide		sums[LANES / WIDTH] = {0};
 
-	for (size_t i = 0; i < n; i += LANES)
+	for (size_t i = 0; i < n; i += WIDTH)
 	{
-		eight		v = load_eight(x + i);
-		eight		square = v * v;
+		wide		v = load_wide(x + i);
+		wide		square = v * v;
 		/* magnitudes are in the order of their bits */
-		eight_masks bits = (eight_masks) v & INT64_MAX;
-		eight_masks greater = bits > most;
+		wide_masks	bits = (wide_masks) v & INT64_MAX;
+		wide_masks	greater = bits > most;
 
 		most = (bits & greater) | (most & ~greater);
-		sum += square;
+		sums[i % LANES / WIDTH] += square;
 	}
-	extent->squares = sum_eight(sum);
+	extent->squares = sum_eight(sums);
 	extent->largest = 0;
-	for (size_t i = 0; i < LANES; i++)
+	for (size_t i = 0; i < WIDTH; i++)
 	{
-		double		v = ((eight) most)[i];
+		double		v = ((wide) most)[i];
 
 		if (v > extent->largest)
 			extent->largest = v;
 	}
 }
 
-/* The 16-bit integers that eight pairs of bytes stand for. */
-BODY_INLINE eight
+/* The 16-bit integers that eight pairs of bytes stand for and CODE_MIDDLE in both bytes. */
+BODY_INLINE eight_halves
 join_eight(const uint8_t *code, const uint8_t *fine)
 {
 	uint64_t	words[2];
@@ -222,7 +260,23 @@ join_eight(const uint8_t *code, const uint8_t *fine)
 #else
 	high = __builtin_shufflevector(high, low, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
 #endif
-	return doubles_of(ints_of((eight_halves) high) - CODE_MIDDLE * 257);
+	return (eight_halves) high;
+}
+
+/* Those of a part of them. */
+BODY_INLINE wide
+part_of(eight_halves joined, size_t part)
+{
+	eight_ints	ints = ints_of(joined) - CODE_MIDDLE * 257;
+
+#if WIDTH == 8
+	(void) part;
+	return doubles_of(ints);
+#else
+	return part == 0
+		? __builtin_convertvector(__builtin_shufflevector(ints, ints, 0, 1, 2, 3), wide)
+		: __builtin_convertvector(__builtin_shufflevector(ints, ints, 4, 5, 6, 7), wide);
+#endif
 }
 
 static void
@@ -259,30 +313,35 @@ code_round(const double *x, size_t n, double unit, uint8_t *code, uint8_t *fine,
 		bytes = __builtin_convertvector(joined - high * 256 + CODE_MIDDLE, eight_bytes);
 		memcpy(fine + i, &bytes, sizeof(bytes));
 	}
-	rounding->residue_squares = sum_eight(residues);
+	rounding->residue_squares = sum_eight(&residues);
 	rounding->code_squares = 0;
 	for (size_t i = 0; i < LANES; i++)
 		rounding->code_squares += squares[i];
 }
 
-/* What is added for eight values; squared is a constant at every call. */
-BODY_INLINE eight
-one_step(eight query, eight value, int squared)
+/* What eight values add; squared is a constant at every call. */
+BODY_INLINE void
+add_eight(wide sums[LANES / WIDTH], const double *query, eight_halves joined, double unit, int squared)
 {
-	eight		difference = query - value;
+	for (size_t part = 0; part < LANES / WIDTH; part++)
+	{
+		wide		x = load_wide(query + part * WIDTH);
+		wide		value = part_of(joined, part) * unit;
+		wide		difference = x - value;
 
-	return squared ? difference * difference : query * value;
+		sums[part] += squared ? difference * difference : x * value;
+	}
 }
 
 BODY_INLINE double
 sum_steps(const double *query, const uint8_t *code, const uint8_t *fine, size_t n, double unit,
 		  int squared)
 {
-	eight		sum = {0};
+	wide		sums[LANES / WIDTH] = {0};
 	size_t		i = 0;
 
 	for (; n - i >= LANES; i += LANES)
-		sum += one_step(load_eight(query + i), join_eight(code + i, fine + i) * unit, squared);
+		add_eight(sums, query + i, join_eight(code + i, fine + i), unit, squared);
 	if (i < n)
 	{
 		uint8_t		last[2][8];
@@ -290,9 +349,9 @@ sum_steps(const double *query, const uint8_t *code, const uint8_t *fine, size_t 
 		memset(last, CODE_MIDDLE, sizeof(last));
 		memcpy(last[0], code + i, n - i);
 		memcpy(last[1], fine + i, n - i);
-		sum += one_step(load_eight(query + i), join_eight(last[0], last[1]) * unit, squared);
+		add_eight(sums, query + i, join_eight(last[0], last[1]), unit, squared);
 	}
-	return sum_eight(sum);
+	return sum_eight(sums);
 }
 
 static double

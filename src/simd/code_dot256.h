@@ -15,11 +15,11 @@
 static inline int32_t
 sum_lanes(__m256i v)
 {
-	__m128i		four = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+	__m128i		sums = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
 
-	four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
-	four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0xb1));
-	return _mm_cvtsi128_si32(four);
+	sums = _mm_add_epi32(sums, _mm_shuffle_epi32(sums, 0x4e));
+	sums = _mm_add_epi32(sums, _mm_shuffle_epi32(sums, 0xb1));
+	return _mm_cvtsi128_si32(sums);
 }
 
 /* Those of 32 steps to eight sums. */
