@@ -92,6 +92,7 @@ static bool
 FloatsOf(const HnswSupport *support, Datum plain, float *x, bool *certain)
 {
 	double		norm;
+	double		scale;
 
 	*certain = true;
 	support->type->floats(DatumGetPointer(plain), x);
@@ -101,8 +102,9 @@ FloatsOf(const HnswSupport *support, Datum plain, float *x, bool *certain)
 	if (norm == 0)
 		return false;
 	*certain = norm <= LARGEST_CERTAIN_NORM && norm >= SMALLEST_CERTAIN_NORM;
+	scale = 1 / norm;
 	for (int i = 0; i < support->dimensions; i++)
-		x[i] = (float) (x[i] / norm);
+		x[i] = (float) (x[i] * scale);
 	return true;
 }
 

@@ -6,7 +6,11 @@
  */
 #include "postgres.h"
 
+#include <float.h>
+#include <math.h>
+
 #include "libpq/pqformat.h"
+#include "port/pg_bswap.h"
 
 #include "type/dense.h"
 
@@ -45,6 +49,40 @@ dense_typmod_in(FunctionCallInfo fcinfo, const DenseType *type)
 }
 DENSE_FUNCTION(typmod_in)
 
+/* Elements in network byte order. */
+static void
+ReadElements(const DenseType *type, const char *bytes, float *x, int dim)
+{
+	for (int i = 0; i < dim; i++)
+	{
+		uint32		bits;
+		uint16		half_bits;
+
+		if (DenseIsHalf(type))
+		{
+			memcpy(&half_bits, bytes + i * sizeof(half_bits), sizeof(half_bits));
+			x[i] = half_to_float(pg_ntoh16(half_bits));
+			continue;
+		}
+		memcpy(&bits, bytes + i * sizeof(bits), sizeof(bits));
+		bits = pg_ntoh32(bits);
+		memcpy(&x[i], &bits, sizeof(bits));
+	}
+}
+
+/* What is not finite is no element of either type, and what is, is one of the type that it was sent
+ * as. */
+static void
+CheckElements(const DenseType *type, const float *x, int dim)
+{
+	bool		finite = true;
+
+	for (int i = 0; i < dim; i++)
+		finite &= fabsf(x[i]) <= FLT_MAX;
+	for (int i = 0; i < dim && !finite; i++)
+		DenseCheckElement(type, x[i], NULL);
+}
+
 static Datum
 dense_recv(FunctionCallInfo fcinfo, const DenseType *type)
 {
@@ -62,12 +100,8 @@ dense_recv(FunctionCallInfo fcinfo, const DenseType *type)
 				 errmsg("expected unused to be 0, not %d", unused)));
 
 	result = DenseResultBegin(type, dim);
-	for (int i = 0; i < dim; i++)
-	{
-		result.x[i] = DenseIsHalf(type) ?
-			half_to_float((uint16) pq_getmsgint(buffer, sizeof(uint16))) : pq_getmsgfloat4(buffer);
-		DenseCheckElement(type, result.x[i], NULL);
-	}
+	ReadElements(type, pq_getmsgbytes(buffer, dim * type->element_size), result.x, dim);
+	CheckElements(type, result.x, dim);
 	PG_RETURN_POINTER(DenseResultEnd(type, &result));
 }
 DENSE_FUNCTION(recv)
