@@ -1,9 +1,8 @@
 /*
  * code_body.h: what the codes need beside the dot product of bytes, written once over
- * vectors of doubles: of as many as a register holds, or of eight, which the compiler makes of
- * the registers it has.
+ * vectors of as many doubles as a register holds.
  *
- * The order of summation is the same for all instruction sets, and no product is added in
+ * Sums are of eight lanes for all instruction sets, in the same order, and no product is added in
  * the expression that makes it, so that none is fused: all sets give the same bits.
  */
 #ifndef RAG_SIMD_CODE_BODY_H
@@ -25,18 +24,16 @@
 
 typedef double wide __attribute__((vector_size(WIDTH * sizeof(double))));
 typedef int64_t wide_masks __attribute__((vector_size(WIDTH * sizeof(int64_t))));
+typedef int32_t wide_ints __attribute__((vector_size(WIDTH * sizeof(int32_t))));
+typedef uint8_t wide_bytes __attribute__((vector_size(WIDTH)));
 typedef double four __attribute__((vector_size(32)));
-typedef double eight __attribute__((vector_size(64)));
-typedef int64_t eight_masks __attribute__((vector_size(64)));
 typedef int32_t eight_ints __attribute__((vector_size(32)));
-typedef uint8_t eight_bytes __attribute__((vector_size(8)));
 typedef uint8_t sixteen_bytes __attribute__((vector_size(16)));
 typedef uint64_t two_words __attribute__((vector_size(16)));
 typedef uint16_t eight_halves __attribute__((vector_size(16)));
 
 #define BODY_INLINE static inline __attribute__((always_inline))
-#define ints_of(v) __builtin_convertvector(v, eight_ints)
-#define doubles_of(v) __builtin_convertvector(v, eight)
+#define doubles_of(v) __builtin_convertvector(v, wide)
 
 /* Data is ahead of the dot products by about this many bytes. */
 #define BYTES_AHEAD ((size_t) 12288)
@@ -71,18 +68,9 @@ code_dot_many(const uint8_t *const *codes, size_t count, const int8_t *steps, si
 	}
 }
 
-BODY_INLINE eight
-load_eight(const double *p)
-{
-	eight		v;
-
-	memcpy(&v, p, sizeof(v));
-	return v;
-}
-
-/* Of eight lanes. */
+/* Of all lanes. */
 BODY_INLINE double
-sum_eight(const void *lanes)
+sum_eight(const wide lanes[LANES / WIDTH])
 {
 	double		v[LANES];
 
@@ -91,10 +79,10 @@ sum_eight(const void *lanes)
 }
 
 /* The lanes of a where the mask is set, else those of b. */
-BODY_INLINE eight
-choose_eight(eight_masks mask, eight a, eight b)
+BODY_INLINE wide
+choose_wide(wide_masks mask, wide a, wide b)
 {
-	return (eight) (((eight_masks) a & mask) | ((eight_masks) b & ~mask));
+	return (wide) (((wide_masks) a & mask) | ((wide_masks) b & ~mask));
 }
 
 BODY_INLINE wide
@@ -267,15 +255,15 @@ join_eight(const uint8_t *code, const uint8_t *fine)
 BODY_INLINE wide
 part_of(eight_halves joined, size_t part)
 {
-	eight_ints	ints = ints_of(joined) - CODE_MIDDLE * 257;
+	eight_ints	ints = __builtin_convertvector(joined, eight_ints) - CODE_MIDDLE * 257;
 
 #if WIDTH == 8
 	(void) part;
 	return doubles_of(ints);
 #else
 	return part == 0
-		? __builtin_convertvector(__builtin_shufflevector(ints, ints, 0, 1, 2, 3), wide)
-		: __builtin_convertvector(__builtin_shufflevector(ints, ints, 4, 5, 6, 7), wide);
+		? doubles_of(__builtin_shufflevector(ints, ints, 0, 1, 2, 3))
+		: doubles_of(__builtin_shufflevector(ints, ints, 4, 5, 6, 7));
 #endif
 }
 
@@ -284,38 +272,39 @@ code_round(const double *x, size_t n, double unit, uint8_t *code, uint8_t *fine,
 {
 	/* no bits are left for a fraction once this is added */
 	const double whole = 0x1.8p52;
-	const eight most = (eight) {0} + CODE_FINE_LIMIT;
+	const wide	most = (wide) {0} + CODE_FINE_LIMIT;
 	const double per_unit = 1 / unit;
-	eight_ints	squares = {0};
-	eight		residues = {0};
+	const size_t padded = (n + LANES - 1) / LANES * LANES;
+	wide_ints	squares = {0};
+	wide		residues[LANES / WIDTH] = {0};
 
-	for (size_t i = 0; i < n; i += LANES)
+	for (size_t i = 0; i < padded; i += WIDTH)
 	{
-		eight		v = load_eight(x + i);
-		eight		scaled = v * per_unit;
-		eight		residue;
-		eight_ints	joined;
-		eight_ints	high;
-		eight_bytes bytes;
+		wide		v = load_wide(x + i);
+		wide		scaled = v * per_unit;
+		wide		residue;
+		wide_ints	joined;
+		wide_ints	high;
+		wide_bytes	bytes;
 
-		scaled = choose_eight(scaled > most, most, scaled);
-		scaled = choose_eight(scaled < -most, -most, scaled);
+		scaled = choose_wide(scaled > most, most, scaled);
+		scaled = choose_wide(scaled < -most, -most, scaled);
 		scaled = (scaled + whole) - whole;
 		residue = scaled * unit;
 		residue = v - residue;
 		residue = residue * residue;
-		residues += residue;
-		joined = ints_of(scaled);
+		residues[i % LANES / WIDTH] += residue;
+		joined = __builtin_convertvector(scaled, wide_ints);
 		high = (joined + CODE_MIDDLE) >> 8;
 		squares += high * high;
-		bytes = __builtin_convertvector(high + CODE_MIDDLE, eight_bytes);
+		bytes = __builtin_convertvector(high + CODE_MIDDLE, wide_bytes);
 		memcpy(code + i, &bytes, sizeof(bytes));
-		bytes = __builtin_convertvector(joined - high * 256 + CODE_MIDDLE, eight_bytes);
+		bytes = __builtin_convertvector(joined - high * 256 + CODE_MIDDLE, wide_bytes);
 		memcpy(fine + i, &bytes, sizeof(bytes));
 	}
-	rounding->residue_squares = sum_eight(&residues);
+	rounding->residue_squares = sum_eight(residues);
 	rounding->code_squares = 0;
-	for (size_t i = 0; i < LANES; i++)
+	for (size_t i = 0; i < WIDTH; i++)
 		rounding->code_squares += squares[i];
 }
 
